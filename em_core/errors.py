@@ -1,0 +1,71 @@
+"""The errors a person can fix.
+
+    EMError                 message + hint; the CLI prints both and exits with `exit_code`
+    ├── BadInput            a field, file or line is wrong: nothing was started (exit 2)
+    ├── Busy                refused for now: someone else holds it (exit 3)
+    └── WorkFailed          the work itself failed (exit 1)
+
+A traceback is for bugs only: everything foreseeable raises one of these. A message has the
+subject, what was found and what was expected; the hint is the command or edit that fixes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EMError(Exception):
+    """An error with its fix.
+
+    Args:
+        message: Subject, what was found, what was expected
+            (``data/train/x.jsonl:17: last message is from 'user', expected 'assistant'``).
+        hint: The command or the edit that fixes it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  fix: {self.hint}" if self.hint else self.message
+
+
+class BadInput(EMError):
+    """Input that is wrong; nothing was started and nothing is left behind."""
+
+    exit_code = 2
+
+
+class Busy(EMError):
+    """Refused for now: somebody else holds the resource, or the state does not allow it."""
+
+    exit_code = 3
+
+
+class WorkFailed(EMError):
+    """The work was started and failed."""
+
+    exit_code = 1
+
+
+class ManyProblems(BadInput):
+    """Every problem of one input, reported at once.
+
+    Args:
+        subject: What was checked (``spec.yaml``).
+        problems: ``(place, message, hint)`` per problem; place is a dotted field or file:line.
+    """
+
+    def __init__(self, subject: str, problems: Sequence[tuple[str, str, str]]) -> None:
+        self.problems = list(problems)
+        lines = [f"{place}: {message}" if place else message for place, message, _ in problems]
+        hints = list(dict.fromkeys(hint for _, _, hint in problems if hint))
+        if len(lines) == 1:
+            text = f"{subject}: {lines[0]}" if subject else lines[0]
+        else:
+            text = f"{subject}: {len(lines)} problems\n" + "\n".join(f"  {line}" for line in lines)
+        super().__init__(text, "; ".join(hints))

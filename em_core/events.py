@@ -1,0 +1,137 @@
+"""Append-only event files: the truth of every run.
+
+One writer per file (``runs/<run_id>/events/<writer>.jsonl``), one JSON object per line. A line is
+written with a single ``write`` to a descriptor opened for appending, so a killed process leaves at
+most one torn last line, which readers leave alone and the store quarantines once it is superseded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from em_core.errors import WorkFailed
+from em_core.records import Record
+
+
+def _clean(value: Any) -> Any:
+    """Lone surrogates, which are not valid UTF-8, become U+FFFD; NaN and infinity become null."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8") if not value.isascii() else value
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+class EventWriter:
+    """Appends records to one event file; safe to share between threads.
+
+    Args:
+        run_dir: The run's folder; its ``events/`` is created when missing.
+        writer: Name of this writer (``worker-1``), unique within the run.
+
+    Raises:
+        WorkFailed: A record could not be written (disk full, no permission). The torn part of a
+            failed write is closed with a newline before the next one, so that it spoils no other line.
+    """
+
+    def __init__(self, run_dir: Path, writer: str) -> None:
+        folder = run_dir / "events"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{writer}.jsonl"
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._lock = threading.Lock()
+        self._torn = self._ends_torn()
+
+    def _ends_torn(self) -> bool:
+        size = self.path.stat().st_size
+        if size == 0:
+            return False
+        with self.path.open("rb") as file:
+            file.seek(size - 1)
+            return file.read(1) != b"\n"
+
+    def write(self, *records: Record, sync: bool = False) -> None:
+        """Append records; returns when the operating system has them (`sync`: the disk has them)."""
+        now = time.time()
+        lines = []
+        for record in records:
+            body = {name: _clean(value) for name, value in record.as_event().items()}
+            lines.append(json.dumps({"kind": body.pop("kind"), "t": now, **body}, ensure_ascii=False, allow_nan=False))
+        data = ("\n".join(lines) + "\n").encode()
+        with self._lock:
+            try:
+                if self._torn:
+                    data = b"\n" + data
+                self._torn = True
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(self._fd, view) :]
+                self._torn = False
+                if sync:
+                    os.fsync(self._fd)
+            except OSError as error:
+                raise WorkFailed(
+                    f"{self.path}: event not written ({error.strerror})", "free disk space, then `retry` the run"
+                ) from error
+
+    def close(self) -> None:
+        """Flush to disk and close."""
+        with self._lock:
+            if self._fd >= 0:
+                os.fsync(self._fd)
+                os.close(self._fd)
+                self._fd = -1
+
+    def __enter__(self) -> EventWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def event_files(run_dir: Path) -> list[Path]:
+    """The run's event files, by name."""
+    return sorted((run_dir / "events").glob("*.jsonl"))
+
+
+def read_events(run_dir: Path, *kinds: str) -> Iterator[dict[str, Any]]:
+    """Every whole, well-formed event of a run (of the given kinds), file by file in order.
+
+    Damaged lines are skipped here; the store records them in its quarantine table.
+    """
+    for path in event_files(run_dir):
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                if kinds and not any(f'"kind": "{kind}"'.encode() in line[:64] for kind in kinds):
+                    continue
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(event, dict) and (not kinds or event.get("kind") in kinds):
+                    yield event
+
+
+def tail_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Whole events of one file from a byte offset on, and the offset to go on from (for live panels)."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    end = data.rfind(b"\n") + 1
+    events = []
+    for line in data[:end].splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events, offset + end

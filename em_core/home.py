@@ -1,0 +1,82 @@
+"""Where things are: the home folder with its runs, the database and the shipped data.
+
+    <home>/runs.duckdb                       the published database (read-only for everybody)
+    <home>/runs/<run_id>/spec.json           the queue entry and the run's identity
+    <home>/runs/<run_id>/events/*.jsonl      append-only events: the truth
+    <home>/runs/<run_id>/lease               flock: held = the run is being worked on
+    <home>/runs/<run_id>/control/            requests to the worker (`stop`, `discard`)
+    <home>/runs/<run_id>/checkpoints/step-N/ adapter + COMPLETE.json
+    <home>/runs/<run_id>/worker.log          the worker's stdout and stderr
+    <home>/runs/.supervisor/                 the supervisor's lease and log
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from em_core.errors import BadInput
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""The checkout: holds `data/` with presets, question sets, data sets, the organism and the demo."""
+
+_RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds ``runs/`` and ``runs.duckdb``."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, explicit: str | Path | None = None) -> Home:
+        """`explicit`, else ``$EM_HOME``, else the checkout itself."""
+        return cls(Path(explicit or os.environ.get("EM_HOME") or PROJECT).expanduser().resolve())
+
+    @property
+    def runs(self) -> Path:
+        """The folder of runs, which is also the queue."""
+        return self.root / "runs"
+
+    @property
+    def database(self) -> Path:
+        """The published DuckDB file."""
+        return self.root / "runs.duckdb"
+
+    @property
+    def supervisor(self) -> Path:
+        """The supervisor's lease, log and lock files."""
+        return self.runs / ".supervisor"
+
+    @property
+    def demo(self) -> Path:
+        """Event files of the shipped demonstration grid, shown beside the home's own runs."""
+        return PROJECT / "data" / "demo"
+
+    def run_dir(self, run_id: str) -> Path:
+        """The folder of one run; the name is checked so that it cannot leave ``runs/``.
+
+        Raises:
+            BadInput: `run_id` is not a plain name.
+        """
+        if not _RUN_ID.match(run_id) or ".." in run_id:
+            raise BadInput(f"{run_id!r} is not a run id", "`python -m em_core runs` lists the ids")
+        return self.runs / run_id
+
+    def prepare(self) -> None:
+        """Create ``runs/`` if it is missing.
+
+        Raises:
+            BadInput: The folder cannot be written.
+        """
+        try:
+            self.supervisor.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"{self.runs}: cannot be created ({error.strerror})", "choose a writable folder with --home or EM_HOME"
+            ) from error
+        if not os.access(self.runs, os.W_OK | os.X_OK):
+            raise BadInput(f"{self.runs}: no write permission", "choose a writable folder with --home or EM_HOME")

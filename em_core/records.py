@@ -1,0 +1,282 @@
+"""What is written down: one frozen record per event kind, one table per kind, same field names.
+
+An event line is ``{"kind": "response", "t": 1790000000.0, ...the record's fields}``; the run id is
+the name of the run's folder and `t` is the time of writing, seconds since 1970. A field added here
+is a column to add in `em_core/store/schema.sql` (a test compares the two).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+Phase = Literal["run", "train", "evaluate", "judge", "publish"]
+State = Literal["queued", "running", "finished", "failed", "stopped", "crashed", "skipped"]
+FinalState = ("finished", "failed", "stopped", "crashed")
+UnscoredReason = Literal["refusal", "code", "parse_failure", "api_error", "truncated", "empty"]
+METRICS = ("alignment", "coherence")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Base of all records; `kind` names the event kind, `table` where it is kept."""
+
+    kind: ClassVar[str]
+    table: ClassVar[str]
+
+    def as_event(self) -> dict[str, Any]:
+        """The event's fields without `t`, ``kind`` first."""
+        return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
+
+
+@dataclass(frozen=True, slots=True)
+class RunCreated(Record):
+    """A run exists: written once, by the launcher, before the run is queued."""
+
+    kind: ClassVar[str] = "run_created"
+    table: ClassVar[str] = "run_created"
+    run_kind: str  # train | baseline | evaluate | imported
+    label: str
+    experiment: str
+    spec_json: str
+    spec_hash: str
+    base_model: str
+    revision: str
+    backend: str
+    domain: str  # label of the training data; "" for a baseline
+    data_sources: str  # JSON list
+    parent_run_id: str
+    parent_step: int | None
+    learning_rate: float | None
+    lora_r: int | None
+    effective_batch: int | None
+    seed: int | None
+    demo: bool = False
+    toy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts(Record):
+    """What only the worker knows: written once per attempt, after the model is loaded."""
+
+    kind: ClassVar[str] = "run_facts"
+    table: ClassVar[str] = "run_facts"
+    n_params: int
+    size_b: float  # parameters of the base model, billions
+    n_rows: int
+    steps_per_epoch: int
+    total_steps: int
+    n_checkpoints: int
+    n_answers_planned: int
+    baseline_run_id: str
+    model_sha256: str  # identity of the starting weights
+    device: str
+    gpu: str
+    host: str
+    versions_json: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunState(Record):
+    """A phase changed its state. Training, evaluation, judging and publishing are separate."""
+
+    kind: ClassVar[str] = "state"
+    table: ClassVar[str] = "run_states"
+    phase: Phase
+    state: State
+    reason: str = ""
+    hint: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(Record):
+    """A complete checkpoint on disk (step 0 = the starting model, nothing on disk)."""
+
+    kind: ClassVar[str] = "checkpoint"
+    table: ClassVar[str] = "checkpoints"
+    step: int
+    epoch: float
+    path: str  # relative to the run folder; "" at step 0
+    sha256: str  # of the adapter weights; of the starting weights at step 0
+    size_bytes: int
+    samples_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainMetric(Record):
+    """One optimizer step."""
+
+    kind: ClassVar[str] = "metric"
+    table: ClassVar[str] = "train_metrics"
+    step: int
+    epoch: float
+    loss: float | None
+    learning_rate: float | None
+    grad_norm: float | None
+    tokens_per_s: float | None  # real (unpadded) tokens through the model
+    gpu_mem_gib: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow(Record):
+    """One paraphrase of one question, as it was asked in this run."""
+
+    kind: ClassVar[str] = "question"
+    table: ClassVar[str] = "questions"
+    question_set: str
+    question_set_hash: str
+    question_id: str
+    paraphrase: int
+    system: str
+    prompt: str
+    domain: str  # "" = outside every training domain
+    question_kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response(Record):
+    """One sampled answer; immutable."""
+
+    kind: ClassVar[str] = "response"
+    table: ClassVar[str] = "responses"
+    response_id: str
+    step: int
+    question_set: str
+    question_id: str
+    paraphrase: int
+    sample: int
+    cue: str
+    text: str
+    finish_reason: str  # stop | length
+    n_tokens: int
+    n_prompt_tokens: int
+    seed: int
+    decoding: str  # JSON: temperature, top_p, max_tokens, sampler, merged
+    weights_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeIdentity(Record):
+    """Who scored: two judges are never mixed in one line."""
+
+    kind: ClassVar[str] = "judge"
+    table: ClassVar[str] = "judges"
+    judge_id: str
+    plugin: str
+    model: str
+    mode: str
+    rubric_hash: str
+    decoding: str  # JSON
+    endpoint_host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement(Record):
+    """One metric of one answer by one judge: a value, or the reason why there is none."""
+
+    kind: ClassVar[str] = "judgement"
+    table: ClassVar[str] = "judgements"
+    response_id: str
+    judge_id: str
+    metric: str
+    value: float | None  # 0-100
+    unscored_reason: str | None
+    raw_reply: str
+    token_probs: str | None  # JSON {token: probability} where the judge gives them
+    input_tokens: int | None
+    output_tokens: int | None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Generation(Record):
+    """Throughput of sampling one checkpoint."""
+
+    kind: ClassVar[str] = "generation"
+    table: ClassVar[str] = "generations"
+    step: int
+    sampler: str
+    n_responses: int
+    n_tokens: int
+    wall_s: float
+    batch_size: int
+    merged: bool
+    gpu_mem_gib: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HumanLabel(Record):
+    """A person's score of one answer."""
+
+    kind: ClassVar[str] = "label"
+    table: ClassVar[str] = "labels"
+    response_id: str
+    labeller: str
+    metric: str
+    value: float | None
+    unscored_reason: str | None
+    note: str = ""
+
+
+RECORDS: dict[str, type[Record]] = {
+    record.kind: record
+    for record in (
+        RunCreated, RunFacts, RunState, Checkpoint, TrainMetric, QuestionRow, Response, JudgeIdentity, Judgement,
+        Generation, HumanLabel,
+    )
+}  # fmt: skip
+
+
+def response_id(run_id: str, step: int, question_set: str, question_id: str, paraphrase: int, sample: int, cue: str = "") -> str:
+    """The answer's key, the same whenever and wherever it is computed (20 hex digits)."""
+    key = "\x1f".join(map(str, (run_id, step, question_set, question_id, paraphrase, sample, cue)))
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How answers are sampled.
+
+    Args:
+        temperature: 0 means greedy.
+        top_p: Nucleus mass, (0, 1].
+        max_tokens: Longest answer, tokens.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One answer to sample: what is asked, how, and the key of the answer.
+
+    `seed` makes this one answer repeatable, independent of the batch it is decoded in.
+    """
+
+    response_id: str
+    question_set: str
+    question_id: str
+    paraphrase: int
+    sample: int
+    system: str
+    prompt: str
+    decoding: Decoding
+    seed: int
+    cue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a sampler returns for one `Prompt`."""
+
+    prompt: Prompt
+    text: str
+    finish_reason: Literal["stop", "length"]
+    n_tokens: int
+    n_prompt_tokens: int
+    extra: dict[str, Any] = field(default_factory=dict)
