@@ -1,0 +1,62 @@
+"""Judges: one module each, found by its name (`JudgeSpec.name`).
+
+A judge module has ``open(spec: JudgeSpec) -> Judge``. Answers are scored once per judge; judging is
+a separate, repeatable step with its own identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from em_core import plugins
+from em_core.records import JudgeIdentity, Judgement
+from em_core.spec import JudgeSpec
+
+NOT_PLUGINS: tuple[str, ...] = ("pipeline", "replies", "rubrics")
+
+
+@dataclass(frozen=True)
+class ToJudge:
+    """One answer to score. `judge_prompts` are the question file's own templates, ``{metric: template}``."""
+
+    response_id: str
+    question: str
+    answer: str
+    system: str = ""
+    finish_reason: str = "stop"
+    judge_prompts: dict[str, str] = field(default_factory=dict)
+
+
+class Judge(Protocol):
+    """Scores answers."""
+
+    identity: JudgeIdentity
+
+    def check(self) -> None:
+        """Make sure that this judge can work here and now (endpoint up, key accepted, model known).
+
+        Raises:
+            EMError: It cannot; the message says why and what to do.
+        """
+        ...
+
+    def judge(self, items: Iterable[ToJudge]) -> Iterator[Judgement]:
+        """Scores as they arrive, one `Judgement` per item and metric, in any order. `items` may be a
+        live feed that blocks until the next answers are sampled.
+
+        Raises:
+            EMError: Nothing more can be scored (quota, key); what was yielded before is kept.
+        """
+        ...
+
+
+def open_judge(spec: JudgeSpec) -> Judge:
+    """Open the judge that the spec names.
+
+    Raises:
+        EMError: It is unknown or misconfigured.
+    """
+    judge: Judge = plugins.load(__name__, "judge", spec.name).open(spec)
+    return judge

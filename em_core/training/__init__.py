@@ -1,0 +1,110 @@
+"""Trainers: one module each, found by its name (`RunSpec.backend`).
+
+A backend module has ``open(job) -> Session``. The session loads the base model once, keeps it for
+the whole run, and lends it to the sampler at every checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from em_core import plugins
+from em_core.records import Checkpoint, TrainMetric
+from em_core.spec import RunSpec
+
+NOT_PLUGINS: tuple[str, ...] = ()
+Messages = list[dict[str, str]]
+"""One training row: ``[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]``."""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What a backend needs.
+
+    Args:
+        spec: The run.
+        rows: Training rows in file order, already validated and cut to each part's `rows`.
+        run_dir: Where ``checkpoints/step-N/`` go.
+        base_path: Local folder of an organism, or None to load ``spec.base_model`` by name.
+        parent_adapter: Adapter folder of the parent checkpoint, or None.
+        steps: Checkpoint steps, ascending; the last one ends the training.
+    """
+
+    spec: RunSpec
+    rows: Sequence[Messages]
+    run_dir: Path
+    base_path: Path | None
+    parent_adapter: Path | None
+    steps: Sequence[int]
+
+
+@dataclass(frozen=True)
+class TokenPreview:
+    """One training row as the trainer sees it.
+
+    Args:
+        tokens: Decoded text of each token.
+        loss: Whether each token carries loss, same length.
+        truncated: Whether the row was cut to `max_length`.
+    """
+
+    tokens: list[str]
+    loss: list[bool]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """How the training ended."""
+
+    state: Literal["finished", "stopped"]
+    last_step: int
+    reason: str = ""
+
+
+class Session(Protocol):
+    """A loaded model with a fresh adapter."""
+
+    model: Any
+    tokenizer: Any
+    n_params: int
+    weights_sha256: str  # identity of the starting weights (base, revision, parent adapter)
+    device: str
+    gpu: str
+
+    def preview(self, n_rows: int = 5) -> list[TokenPreview]:
+        """The first rows as tokens with their loss mask."""
+        ...
+
+    def starting_weights(self) -> AbstractContextManager[None]:
+        """While entered, the model is the starting model (adapter off)."""
+        ...
+
+    def train(
+        self,
+        on_metric: Callable[[TrainMetric], None],
+        on_checkpoint: Callable[[Checkpoint], None],
+        should_stop: Callable[[], Literal["", "stop", "discard"]],
+    ) -> TrainOutcome:
+        """Train to the last step. `on_checkpoint` is called with the checkpoint complete on disk and
+        the same weights in `model`; training goes on when it returns. `should_stop` is asked after
+        each optimizer step; ``stop`` saves a checkpoint first."""
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        ...
+
+
+def open_session(job: TrainJob) -> Session:
+    """Open the backend that the spec names.
+
+    Raises:
+        EMError: The backend is unknown, or cannot run here (CUDA missing, model not found).
+    """
+    session: Session = plugins.load(__name__, "backend", job.spec.backend).open(job)
+    return session
