@@ -1,0 +1,74 @@
+"""``rates`` and ``plot``: what the runs show."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from em_core import charts, definitions
+from em_core.cli.output import Out
+from em_core.errors import BadInput
+from em_core.home import Home
+from em_core.store import rates as store_rates
+
+RATE_COLUMNS = [
+    "question_set", "in_domain", "judge_id", "n_total", "n_scored", "n_coherent", "n_misaligned",
+    "em_rate", "ci_low", "ci_high",
+]  # fmt: skip
+_BY = ("run", "step", "question", "domain")
+
+
+def add(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Declare the commands."""
+    parser = commands.add_parser("rates", parents=[shared], help="EM rates with counts and intervals")
+    _selection(parser)
+    parser.add_argument("--by", default="run,step", help="grain of a row: run,step[,question]")
+    parser.set_defaults(run=_rates)
+    parser = commands.add_parser("plot", parents=[shared], help="a chart as .html, .svg, .png or .json")
+    parser.add_argument("chart", metavar="CHART", help=f"one of: {', '.join(charts.names())}")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE")
+    _selection(parser)
+    parser.set_defaults(run=_plot)
+
+
+def _selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--definition", default=definitions.DEFAULT, help=f"one of: {', '.join(definitions.DEFINITIONS)}")
+    parser.add_argument("--judge", metavar="ID", help="only this judge's scores")
+    parser.add_argument("--interval", choices=("questions", "population"), default="questions")
+    parser.add_argument("--runs", metavar="IDS", help="only these runs, comma-separated")
+
+
+def _frame(args: argparse.Namespace, home: Home, by: tuple[str, ...]) -> pd.DataFrame:
+    return store_rates.rates(
+        home,
+        definitions.get(args.definition),
+        by=by,
+        interval=args.interval,
+        judge_id=args.judge,
+        run_ids=args.runs.split(",") if args.runs else None,
+    )
+
+
+def _rates(args: argparse.Namespace, home: Home, out: Out) -> int:
+    by = tuple(part.strip() for part in args.by.split(",") if part.strip())
+    unknown = [part for part in by if part not in _BY]
+    if unknown or not by:
+        raise BadInput(f"--by: {args.by!r} has no meaning here", f"use some of: {','.join(_BY)}")
+    frame = _frame(args, home, by)
+    columns = [c for c in ("run_id", "base_model", "domain", "step", "question_id") if c in frame]
+    if not frame.empty and not out.json:
+        out.say(f"{args.definition}: {definitions.get(args.definition).rule}; interval: {args.interval}")
+    out.table(frame.to_dict("records"), [*columns, *RATE_COLUMNS], "no rates yet: `python -m em_core demo --wait` makes some")
+    return 0
+
+
+def _plot(args: argparse.Namespace, home: Home, out: Out) -> int:
+    if args.out.suffix not in charts.SUFFIXES:
+        raise BadInput(f"--out: {args.out.name!r} has no known ending", f"use one of: {' '.join(charts.SUFFIXES)}")
+    module = charts.load(args.chart)
+    charts.save(module.chart(charts.data_for(module, home, lambda: _frame(args, home, ("run", "step")))), args.out)
+    out.result({"file": str(args.out)}, str(args.out))
+    return 0

@@ -1,0 +1,136 @@
+"""``runs``, ``show``, ``logs`` and ``stop``: what is going on, and how to end it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from em_core.cli.output import Out, printable
+from em_core.errors import BadInput
+from em_core.home import Home
+from em_core.records import FinalState
+from em_core.store import queries
+from em_core.supervisor import control, ensure_running
+from em_core.supervisor.evidence import RunStatus, list_runs, run_status
+
+
+def add(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Declare the commands."""
+    parser = commands.add_parser("runs", parents=[shared], help="every run with its state")
+    parser.set_defaults(run=_runs)
+    parser = commands.add_parser("show", parents=[shared], help="one run: spec, lineage, phases, checkpoints")
+    parser.add_argument("run_id", metavar="RUN")
+    parser.set_defaults(run=_show)
+    parser = commands.add_parser("logs", parents=[shared], help="the worker's log")
+    parser.add_argument("run_id", metavar="RUN")
+    parser.add_argument("--follow", action="store_true", help="go on until the run ends")
+    parser.set_defaults(run=_logs)
+    parser = commands.add_parser("stop", parents=[shared], help="stop a run; saves a checkpoint first")
+    parser.add_argument("run_id", metavar="RUN")
+    parser.add_argument("--discard", action="store_true", help="don't save a checkpoint")
+    parser.set_defaults(run=_stop)
+
+
+def status_of(home: Home, run_id: str) -> RunStatus:
+    """The run's state from evidence.
+
+    Raises:
+        BadInput: There is no such run.
+    """
+    folder = home.run_dir(run_id)
+    if not (folder / "spec.json").exists():
+        raise BadInput(f"run {run_id!r} is unknown", "`python -m em_core runs` lists the ids")
+    return run_status(folder)
+
+
+def _status_row(status: RunStatus) -> dict[str, Any]:
+    return {
+        "run_id": status.run_id,
+        "state": status.state,
+        **{phase: status.phases.get(phase, "") for phase in ("train", "evaluate", "judge")},
+        "step": status.step,
+        "total_steps": status.total_steps,
+        "reason": status.reason,
+        "hint": status.hint,
+    }
+
+
+def _runs(args: argparse.Namespace, home: Home, out: Out) -> int:
+    rows = [_status_row(status) for status in list_runs(home)]
+    columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "reason"]
+    out.table(rows, columns, "no runs yet: `python -m em_core demo` starts the small demonstration")
+    return 0
+
+
+def _show(args: argparse.Namespace, home: Home, out: Out) -> int:
+    status = status_of(home, args.run_id)
+    stored = json.loads((home.run_dir(args.run_id) / "spec.json").read_text())
+    document = {**_status_row(status), "spec": stored["spec"], "spec_hash": stored.get("spec_hash")}
+    checkpoints = queries.checkpoints(home, [args.run_id])
+    document["checkpoints"] = checkpoints.to_dict("records")
+    record = queries.run(home, args.run_id)
+    document["lineage"] = {key: (record or {}).get(key) for key in ("parent_run_id", "parent_step", "baseline_run_id")}
+    if out.json:
+        out.document(document)
+        return 0
+    for key, value in document.items():
+        if key not in ("spec", "checkpoints", "lineage"):
+            print(printable(f"{key:12} {value}"))
+    print(f"{'lineage':12} {json.dumps(document['lineage'], default=str)}")
+    print("spec\n" + printable(json.dumps(document["spec"], indent=2)))
+    out.table(document["checkpoints"], ["step", "epoch", "sha256", "size_bytes"], "no checkpoint yet")
+    return 0
+
+
+def _logs(args: argparse.Namespace, home: Home, out: Out) -> int:
+    status_of(home, args.run_id)
+    path = home.run_dir(args.run_id) / "worker.log"
+    offset, text = 0, ""
+    while True:
+        ended = status_of(home, args.run_id).state in FinalState
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read()
+            offset += len(data)
+            chunk = data.decode("utf-8", "replace")
+            text += chunk
+            if not out.json:
+                sys.stdout.write(printable(chunk.replace("\r", "\n")))
+                sys.stdout.flush()
+        if not args.follow or ended:
+            break
+        time.sleep(0.5)
+    if out.json:
+        out.document({"run_id": args.run_id, "log": text})
+    return 0
+
+
+def _stop(args: argparse.Namespace, home: Home, out: Out) -> int:
+    status_of(home, args.run_id)
+    message = control.stop(home, args.run_id, discard=args.discard)
+    out.result({"run_id": args.run_id, "message": message}, message)
+    return 0
+
+
+def wait_for(home: Home, run_ids: list[str], out: Out) -> int:
+    """Wait until every run has ended and is in the database; 0 when all finished, else 1."""
+    from em_core.store.publish import publish
+
+    told: dict[str, str] = {}
+    while True:
+        statuses = [run_status(home.run_dir(run_id)) for run_id in run_ids]
+        for status in statuses:
+            progress = f"{status.state} {status.step or 0}/{status.total_steps or '?'}"
+            if told.get(status.run_id) != progress:
+                told[status.run_id] = progress
+                out.say(f"{time.strftime('%H:%M:%S')} {status.run_id}: {progress} {status.reason}".rstrip())
+        if all(status.state in FinalState for status in statuses):
+            break
+        ensure_running(home)
+        time.sleep(1)
+    publish(home)
+    return 0 if all(status.state == "finished" for status in statuses) else 1
