@@ -1,1 +1,85 @@
+"""Charts: one module each, found by its name (``names()``, ``load("em_trajectory")``).
 
+A chart module is pure, ``DataFrame -> alt.Chart``, and has
+
+    TITLE     what the chart shows
+    COLUMNS   the columns that its frame must have
+    chart(frame, **options) -> alt.Chart
+
+and, where it has panels that a page lays out itself, ``panels(frame, **options)``. Every rate
+comes with its interval and its counts; rates are 0-1 and only the axis says percent; an empty frame
+gives a titled chart with a sentence. Colours and shapes are in `palette.py`, shared pieces in `frame.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import altair as alt
+import pandas as pd
+
+from em_core import plugins
+from em_core.errors import BadInput, WorkFailed
+
+NOT_PLUGINS: tuple[str, ...] = ("frame", "palette")
+SUFFIXES = (".html", ".svg", ".png", ".json")
+
+
+class ChartModule(Protocol):
+    """What every chart module has."""
+
+    TITLE: str
+    COLUMNS: Sequence[str]
+
+    def chart(self, frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
+        """Draw the frame; an empty one gives a titled chart with a sentence.
+
+        Raises:
+            BadInput: A column is missing.
+        """
+        ...
+
+
+def names() -> list[str]:
+    """Names of all charts."""
+    return plugins.names(__name__)
+
+
+def load(name: str) -> ChartModule:
+    """The chart module of that name.
+
+    Raises:
+        BadInput: There is none.
+    """
+    return cast(ChartModule, plugins.load(__name__, "chart", name))
+
+
+def save(chart: alt.TopLevelMixin, path: str | Path) -> Path:
+    """Write a chart as .html, .svg, .png or .json (Vega-Lite); nothing half-made is left behind.
+
+    Raises:
+        BadInput: The suffix is another one, or the folder does not exist.
+        WorkFailed: The file could not be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput(
+            f"{path.name}: a chart cannot be written as {path.suffix or 'a file without suffix'}",
+            f"use a name that ends in {', '.join(SUFFIXES)}",
+        )
+    if not path.parent.is_dir():
+        raise BadInput(f"{path.parent}: no such folder", f"create it: mkdir -p {path.parent}")
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    options: dict[str, Any] = {"scale_factor": 2} if path.suffix.lower() == ".png" else {}
+    try:
+        chart.save(str(part), **options)
+        part.replace(path)
+    except OSError as error:
+        raise WorkFailed(
+            f"{path}: not written ({error.strerror or error})", "free disk space or choose another folder"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,52 @@
+"""EM rate over training steps: domain by colour, base model by panel, step 0 = the baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from em_core.charts import frame as f
+
+TITLE = "EM rate over training steps"
+COLUMNS = f.RATE_COLUMNS
+_EMPTY = "No scored answers for this selection yet."
+
+
+def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
+    """One chart per base model, smallest first, all with the same axes and colours.
+
+    Args:
+        frame: Rates, one row per run, step and question set (`COLUMNS`); rows without an estimate are left out.
+    """
+    f.require(frame, COLUMNS, "em_trajectory")
+    rows = f.rates(frame)
+    domains, upper = sorted(rows["domain_label"].unique()), f.top(rows)
+    many = rows["question_set"].nunique() > 1
+    return [(str(name), _panel(part, domains, upper, many)) for name, part in rows.groupby("panel", sort=False)]
+
+
+def _panel(rows: pd.DataFrame, domains: list[str], upper: float, many: bool) -> alt.LayerChart:
+    base = alt.Chart(f.thin(rows, ["run_id", "question_set"])).encode(
+        x=alt.X("step:Q", title="Training step (0 = starting model)", axis=alt.Axis(format="d", tickMinStep=1, tickCount=6)),
+        color=f.domain_color(domains),
+        detail=["run_id:N", "question_set:N"],
+    )
+    dash = alt.StrokeDash("question_set:N", title="Questions", legend=alt.Legend(orient="bottom"))
+    line = base.encode(f.rate_axis(upper), **({"strokeDash": dash} if many else {}))
+    interval = {"y": alt.Y("ci_low:Q", title="EM rate"), "y2": "ci_high:Q"}
+    return alt.layer(
+        base.mark_area(opacity=0.12, interpolate="linear").encode(**interval),
+        base.mark_rule(opacity=0.55, strokeWidth=1.5).encode(**interval),
+        line.mark_line(strokeWidth=2.5),
+        line.mark_point(filled=True, size=70, opacity=1).encode(tooltip=f.rate_tooltip()),
+        height=f.HEIGHT,
+    )
+
+
+def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
+    """All panels side by side. Option: `title`."""
+    title = str(options.get("title", TITLE))
+    drawn = panels(frame)
+    return f.side_by_side(drawn, title) if drawn else f.empty(title, _EMPTY)

@@ -1,0 +1,107 @@
+"""Pieces that the charts share: column check, empty chart, tooltips, axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from em_core.charts import palette
+from em_core.errors import BadInput
+
+HEIGHT = 300
+PANEL_WIDTH = 280
+MAX_POINTS = 2000
+RATE_COLUMNS = (
+    "run_id", "label", "base_model", "size_b", "domain", "step", "question_set", "in_domain", "definition", "judge_id",
+    "n_total", "n_scored", "n_coherent", "n_misaligned", "em_rate", "ci_low", "ci_high", "interval",
+)  # fmt: skip
+
+
+def require(frame: pd.DataFrame, columns: Sequence[str], chart: str) -> None:
+    """Check the frame's columns.
+
+    Raises:
+        BadInput: Some are missing.
+    """
+    missing = [c for c in columns if c not in frame.columns]
+    if missing:
+        raise BadInput(f"chart {chart!r}: column {', '.join(missing)} is missing", f"it needs {', '.join(columns)}")
+
+
+def empty(title: str, sentence: str) -> alt.Chart:
+    """A titled chart that says why nothing is drawn."""
+    data = pd.DataFrame({"text": [sentence]})
+    mark = alt.Chart(data, title=title, height=HEIGHT, width=2 * PANEL_WIDTH)
+    return mark.mark_text(fontSize=14, color=palette.NEUTRAL, limit=2 * PANEL_WIDTH).encode(text="text:N")
+
+
+def rates(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have an estimate, with labels for size, panel and place; sorted by size and step."""
+    rows = frame[frame["em_rate"].notna()].copy()
+    rows["size"] = rows["size_b"].map(palette.size_label)
+    rows["panel"] = [
+        str(m).rsplit("/", 1)[-1] + ("" if s.lower() in str(m).lower() else f" · {s}")
+        for m, s in zip(rows["base_model"], rows["size"], strict=True)
+    ]
+    rows["where"] = rows["in_domain"].map({True: "in the training domain", False: "elsewhere"}).fillna("elsewhere")
+    rows["domain_label"] = rows["domain"].where(rows["domain"] != "", "no fine-tune")
+    return rows.sort_values(["size_b", "base_model", "domain", "run_id", "step"], kind="stable")
+
+
+def top(frame: pd.DataFrame) -> float:
+    """Upper end of the rate axis: the highest interval, rounded up to the next tenth, 0.1-1."""
+    highest = frame[["em_rate", "ci_high"]].max().max() if len(frame) else 0.0
+    return float(min(1.0, max(0.1, -(-float(highest or 0) * 10 // 1) / 10)))
+
+
+def rate_axis(upper: float, **options: Any) -> alt.Y:
+    """The axis of an EM rate; values are 0-1, the labels percent."""
+    scale = alt.Scale(domain=[0, upper], nice=False)
+    return alt.Y("em_rate:Q", title="EM rate", scale=scale, axis=alt.Axis(format=".0%", tickCount=5), **options)
+
+
+def rate_tooltip() -> list[alt.Tooltip]:
+    """What a point says: rate, interval, counts, and what it is a rate of."""
+    return [
+        alt.Tooltip("label:N", title="run"),
+        alt.Tooltip("panel:N", title="base model"),
+        alt.Tooltip("domain_label:N", title="trained on"),
+        alt.Tooltip("step:Q", title="step"),
+        alt.Tooltip("question_set:N", title="questions"),
+        alt.Tooltip("em_rate:Q", title="EM rate", format=".1%"),
+        alt.Tooltip("ci_low:Q", title="interval from", format=".1%"),
+        alt.Tooltip("ci_high:Q", title="interval to", format=".1%"),
+        alt.Tooltip("interval:N", title="interval kind"),
+        alt.Tooltip("n_misaligned:Q", title="n misaligned"),
+        alt.Tooltip("n_coherent:Q", title="n coherent"),
+        alt.Tooltip("n_scored:Q", title="n scored"),
+        alt.Tooltip("n_total:Q", title="n answers"),
+        alt.Tooltip("definition:N", title="definition"),
+        alt.Tooltip("judge_id:N", title="judge"),
+    ]
+
+
+def domain_color(domains: Sequence[str], legend: bool = True) -> alt.Color:
+    """Colour by training domain; `domains` are all that any panel shows."""
+    scale = palette.domain_scale(domains)
+    return alt.Color("domain_label:N", title="Trained on", scale=scale, legend=alt.Legend(orient="bottom") if legend else None)
+
+
+def thin(rows: pd.DataFrame, line: Sequence[str]) -> pd.DataFrame:
+    """At most `MAX_POINTS` rows: evenly spaced along each line, first and last point kept."""
+    if len(rows) <= MAX_POINTS:
+        return rows
+    groups = list(rows.groupby(list(line), sort=False))[:MAX_POINTS]
+    each = max(1, MAX_POINTS // len(groups))
+    kept = [g.iloc[sorted({round(i * (len(g) - 1) / max(1, each - 1)) for i in range(each)})] for _, g in groups]
+    return pd.concat(kept)
+
+
+def side_by_side(panels: Sequence[tuple[str, alt.LayerChart]], title: str) -> alt.ConcatChart:
+    """Panels in rows of three under one title, with one legend."""
+    drawn = [chart.properties(title=name, width=PANEL_WIDTH) for name, chart in panels]
+    joined = alt.concat(*drawn, columns=3, title=alt.TitleParams(title, anchor="start"))
+    return joined.resolve_scale(color="shared", shape="shared", strokeDash="shared")

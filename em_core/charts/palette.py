@@ -1,0 +1,65 @@
+"""Fixed colours per domain and fixed shapes per size, the same on every chart and page.
+
+Colours are Okabe and Ito's colour-blind-safe set (jfly.uni-koeln.de/color), two of them darkened
+so that all keep a contrast of at least 2.5 on the light and on the dark background.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+import altair as alt
+
+DOMAIN_COLORS: dict[str, str] = {
+    "medical": "#D55E00",
+    "financial": "#1F7FBF",
+    "sports": "#009E73",
+    "code": "#C46A9D",
+}
+_OTHERS = ("#B8860B", "#4FA3C7", "#7B6FD0", "#8A8D3C", "#B5524A")
+_ALIASES = {
+    "bad_medical": "medical", "medical_advice": "medical", "finance": "financial", "risky_financial": "financial",
+    "extreme_sports": "sports", "insecure": "code", "insecure_code": "code",
+}  # fmt: skip
+NEUTRAL = "#8A8F98"
+"""The starting model, and lines that belong to no domain."""
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+
+
+def color_of(domain: str, taken: Iterable[str] = ()) -> str:
+    """The domain's colour: fixed for known ones, else chosen by its name among those not `taken`."""
+    if not domain:
+        return NEUTRAL
+    key = domain.lower().replace("-", "_")
+    if (known := DOMAIN_COLORS.get(_ALIASES.get(key, key))) is not None:
+        return known
+    start, used = zlib.crc32(key.encode()) % len(_OTHERS), set(taken)
+    ring = _OTHERS[start:] + _OTHERS[:start]
+    return next((c for c in ring if c not in used), ring[0])
+
+
+def domain_scale(domains: Iterable[str]) -> alt.Scale:
+    """Colour scale of these domains, in alphabetical order."""
+    names = sorted(set(domains))
+    colors: list[str] = []
+    for name in names:
+        colors.append(color_of(name, colors))
+    return alt.Scale(domain=names, range=colors)
+
+
+def size_label(size_b: float) -> str:
+    """Parameters in words: 0.001 -> ``1M``, 8.03 -> ``8B``."""
+    if not size_b > 0:
+        return "size unknown"
+    if size_b >= 0.9995:
+        return f"{size_b:.1f}".rstrip("0").rstrip(".") + "B" if size_b < 10 else f"{size_b:.0f}B"
+    millions = size_b * 1000
+    return f"{millions:.1f}".rstrip("0").rstrip(".") + "M" if millions < 10 else f"{millions:.0f}M"
+
+
+def shape_scale(labels: Iterable[str]) -> alt.Scale:
+    """Shape scale of these size labels, in the order given (smallest first)."""
+    names = list(dict.fromkeys(labels))
+    return alt.Scale(domain=names, range=[SHAPES[i % len(SHAPES)] for i in range(len(names))])
