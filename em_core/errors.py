@@ -58,14 +58,17 @@ class ManyProblems(BadInput):
     Args:
         subject: What was checked (``spec.yaml``).
         problems: ``(place, message, hint)`` per problem; place is a dotted field or file:line.
+        n_more: Further problems that are counted and not listed.
     """
 
-    def __init__(self, subject: str, problems: Sequence[tuple[str, str, str]]) -> None:
+    def __init__(self, subject: str, problems: Sequence[tuple[str, str, str]], n_more: int = 0) -> None:
         self.problems = list(problems)
         lines = [f"{place}: {message}" if place else message for place, message, _ in problems]
         hints = list(dict.fromkeys(hint for _, _, hint in problems if hint))
         if len(lines) == 1:
             text = f"{subject}: {lines[0]}" if subject else lines[0]
         else:
-            text = f"{subject}: {len(lines)} problems\n" + "\n".join(f"  {line}" for line in lines)
+            more = f"\n  ... and {n_more} more" if n_more else ""
+            head = f"{subject}: {len(lines) + n_more} problems" if subject else f"{len(lines) + n_more} problems"
+            text = f"{head}\n" + "\n".join(f"  {line}" for line in lines) + more
         super().__init__(text, "; ".join(hints))
