@@ -46,14 +46,13 @@ def _panel(rows: pd.DataFrame, domains: list[str], upper: float, order: list[str
         xOffset=alt.XOffset("series:N", title=None, sort=sorted(rows["series"].unique())),
         color=f.domain_color(domains),
     )
-    interval = {"y": alt.Y("ci_low:Q", title="EM rate"), "y2": "ci_high:Q"}
-    return alt.layer(
+    low, high = f.interval_axis()
+    return f.layered(
         base.mark_bar(opacity=0.35).encode(f.rate_axis(upper)),
-        base.mark_rule(strokeWidth=2).encode(**interval),
+        base.mark_rule(strokeWidth=2).encode(low, high),
         base.mark_point(filled=True, size=80, opacity=1).encode(
             f.rate_axis(upper), shape=alt.Shape("panel:N", scale=sizes, legend=None), tooltip=f.rate_tooltip()
         ),
-        height=f.HEIGHT,
     )
 
 

@@ -33,15 +33,16 @@ def _panel(rows: pd.DataFrame, domains: list[str], upper: float, many: bool) -> 
         color=f.domain_color(domains),
         detail=["run_id:N", "question_set:N"],
     )
-    dash = alt.StrokeDash("question_set:N", title="Questions", legend=alt.Legend(orient="bottom"))
-    line = base.encode(f.rate_axis(upper), **({"strokeDash": dash} if many else {}))
-    interval = {"y": alt.Y("ci_low:Q", title="EM rate"), "y2": "ci_high:Q"}
-    return alt.layer(
-        base.mark_area(opacity=0.12, interpolate="linear").encode(**interval),
-        base.mark_rule(opacity=0.55, strokeWidth=1.5).encode(**interval),
+    dash = alt.StrokeDash(
+        "question_set:N", title="Questions", legend=alt.Legend(orient="bottom", symbolType="stroke", symbolSize=400)
+    )
+    line = base.encode(f.rate_axis(upper), dash) if many else base.encode(f.rate_axis(upper))
+    low, high = f.interval_axis()
+    return f.layered(
+        base.mark_area(opacity=0.12, interpolate="linear").encode(low, high),
+        base.mark_rule(opacity=0.55, strokeWidth=1.5).encode(low, high),
         line.mark_line(strokeWidth=2.5),
         line.mark_point(filled=True, size=70, opacity=1).encode(tooltip=f.rate_tooltip()),
-        height=f.HEIGHT,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import altair as alt
 import pandas as pd
@@ -52,15 +52,20 @@ def rates(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def top(frame: pd.DataFrame) -> float:
-    """Upper end of the rate axis: the highest interval, rounded up to the next tenth, 0.1-1."""
+    """Upper end of the rate axis: the tenth above the highest interval, 0.1-1."""
     highest = frame[["em_rate", "ci_high"]].max().max() if len(frame) else 0.0
-    return float(min(1.0, max(0.1, -(-float(highest or 0) * 10 // 1) / 10)))
+    return float(min(1.0, (int(float(highest or 0) * 10) + 1) / 10))
 
 
 def rate_axis(upper: float, **options: Any) -> alt.Y:
     """The axis of an EM rate; values are 0-1, the labels percent."""
     scale = alt.Scale(domain=[0, upper], nice=False)
     return alt.Y("em_rate:Q", title="EM rate", scale=scale, axis=alt.Axis(format=".0%", tickCount=5), **options)
+
+
+def interval_axis() -> tuple[alt.Y, alt.Y2]:
+    """Both ends of a rate's interval, for areas and rules."""
+    return alt.Y("ci_low:Q", title="EM rate"), alt.Y2("ci_high:Q")
 
 
 def rate_tooltip() -> list[alt.Tooltip]:
@@ -87,7 +92,12 @@ def rate_tooltip() -> list[alt.Tooltip]:
 def domain_color(domains: Sequence[str], legend: bool = True) -> alt.Color:
     """Colour by training domain; `domains` are all that any panel shows."""
     scale = palette.domain_scale(domains)
-    return alt.Color("domain_label:N", title="Trained on", scale=scale, legend=alt.Legend(orient="bottom") if legend else None)
+    return alt.Color(
+        "domain_label:N",
+        title="Trained on",
+        scale=scale,
+        legend=alt.Legend(orient="bottom", symbolOpacity=1, symbolType="circle") if legend else None,
+    )
 
 
 def thin(rows: pd.DataFrame, line: Sequence[str]) -> pd.DataFrame:
@@ -98,6 +108,11 @@ def thin(rows: pd.DataFrame, line: Sequence[str]) -> pd.DataFrame:
     each = max(1, MAX_POINTS // len(groups))
     kept = [g.iloc[sorted({round(i * (len(g) - 1) / max(1, each - 1)) for i in range(each)})] for _, g in groups]
     return pd.concat(kept)
+
+
+def layered(*layers: alt.Chart) -> alt.LayerChart:
+    """Layers on one pair of axes."""
+    return cast(alt.LayerChart, alt.layer(*layers, height=HEIGHT))
 
 
 def side_by_side(panels: Sequence[tuple[str, alt.LayerChart]], title: str) -> alt.ConcatChart:

@@ -38,7 +38,7 @@ def typical():
                         ci_low=low,
                         ci_high=high,
                         loss=2 - step / 100,
-                    )  # fmt: skip
+                    )
                 )
                 rows.append(rows[-1] | {"question_set": domain, "in_domain": True})
     return pd.DataFrame(rows)
