@@ -14,12 +14,13 @@ from em_core import plugins
 from em_core.records import JudgeIdentity, Judgement
 from em_core.spec import JudgeSpec
 
-NOT_PLUGINS: tuple[str, ...] = ("pipeline", "replies", "rubrics")
+NOT_PLUGINS: tuple[str, ...] = ("endpoint", "identity", "pipeline", "replies", "rubrics", "stream", "throttle")
 
 
 @dataclass(frozen=True)
 class ToJudge:
-    """One answer to score. `judge_prompts` are the question file's own templates, ``{metric: template}``."""
+    """One answer to score. `judge_prompts` are the question file's own templates, ``{metric: template}``;
+    `skip_metrics` are already scored and need no call."""
 
     response_id: str
     question: str
@@ -27,6 +28,7 @@ class ToJudge:
     system: str = ""
     finish_reason: str = "stop"
     judge_prompts: dict[str, str] = field(default_factory=dict)
+    skip_metrics: frozenset[str] = frozenset()
 
 
 class Judge(Protocol):
