@@ -1,0 +1,259 @@
+"""The state of a run, from evidence only: its lease, its events, its spec. No record of a pid is believed.
+
+    lease held                                     running (starting before the worker's first event;
+                                                   stopping once a stop was asked for)
+    lease free, newest `run` state is final        that state
+    lease free, the worker had begun, no end       crashed
+    lease free, spec.json only                     queued
+    lease free, spawned twice, nothing heard       crashed
+
+The probe comes before the reading: a lease found free means that everything its worker wrote is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from em_core import lease
+from em_core.home import Home
+from em_core.records import FinalState
+from em_core.supervisor.logs import log_tail
+from em_core.supervisor.tails import FileFacts, events_of
+
+ShownState = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "crashed"]
+ACTIVE = ("starting", "running", "stopping")
+MAX_SPAWNS = 2
+"""A run whose worker was started this often without a word from it is not tried again."""
+
+_STAGE = {"queued": 0, "running": 1}
+_REMEMBERED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """What is known about a run.
+
+    Args:
+        run_id: The run.
+        state: See the module's table.
+        phases: State of ``train``, ``evaluate`` and ``judge`` in the current attempt, where begun.
+        step: Last optimizer step heard of.
+        total_steps: Optimizer steps in all, once the worker knows.
+        reason: Why it failed, stopped or crashed.
+        hint: What to do about it.
+        attempt: Which attempt this is about, from 1; 0 before the first.
+        last_event_t: When the run last wrote an event, seconds since 1970; None before the first.
+        pid: The worker's, only when the lease is held and the pid is proven to be its holder.
+        created_t: When it was launched, seconds since 1970; 0 when the spec is unreadable.
+        order: Place within its launch, for the queue.
+        recorded: Whether the state is in the run's events (a crash is, once the supervisor saw it).
+        spawns: How often a worker was started for the attempt that has not spoken yet.
+        spec_hash: Of the spec; empty when unreadable.
+        label: Short readable name.
+        experiment: Group of the run.
+        base_model: What it starts from.
+    """
+
+    run_id: str
+    state: ShownState
+    phases: dict[str, str] = field(default_factory=dict)
+    step: int | None = None
+    total_steps: int | None = None
+    reason: str = ""
+    hint: str = ""
+    attempt: int = 0
+    last_event_t: float | None = None
+    pid: int | None = None
+    created_t: float = 0.0
+    order: int = 0
+    recorded: bool = False
+    spawns: int = 0
+    spec_hash: str = ""
+    label: str = ""
+    experiment: str = ""
+    base_model: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether a process works on it."""
+        return self.state in ACTIVE
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended."""
+        return self.state in FinalState
+
+
+def run_status(run_dir: Path, *, with_pid: bool = False) -> RunStatus:
+    """The state of one run.
+
+    Args:
+        run_dir: The run's folder.
+        with_pid: Also find the worker's pid (costs a look into the process table).
+    """
+    status = decide(run_dir, held=lease.held(run_dir / "lease"))
+    if status.state == "crashed" and not status.recorded:  # a worker may have begun between the probe and the reading
+        status = decide(run_dir, held=lease.held(run_dir / "lease"))
+        if not status.reason:
+            status = replace(status, **crash_reason(run_dir, status))
+    if with_pid and status.active:
+        status = replace(status, pid=lease.holder_pid(run_dir / "lease"))
+    return status
+
+
+def list_runs(home: Home) -> list[RunStatus]:
+    """Every run that was launched in this home, oldest first."""
+    return sorted((run_status(home.runs / name) for name in run_names(home)), key=queue_key)
+
+
+def run_names(home: Home) -> list[str]:
+    """Folders of ``runs/`` that have a spec, in no particular order."""
+    try:
+        with os.scandir(home.runs) as entries:
+            return [e.name for e in entries if not e.name.startswith(".") and os.path.exists(f"{e.path}/spec.json")]
+    except OSError:
+        return []
+
+
+def queue_key(status: RunStatus) -> tuple[float, int, str]:
+    """Runs are taken in the order in which they were launched."""
+    return (status.created_t, status.order, status.run_id)
+
+
+def decide(run_dir: Path, *, held: bool) -> RunStatus:
+    """The state, given whether somebody holds the lease (for callers that hold it themselves)."""
+    files = events_of(run_dir)
+    heard = [event for facts in files.values() for event in facts.states.values()]
+    last = max((e for e in heard if e.get("phase") == "run"), key=_when, default=None)
+    spoken = max((_attempt(e) for name, f in files.items() if name.startswith("worker") for e in f.states.values()), default=0)
+    value = str(last["state"]) if last else "queued"
+    spawns = 0
+    if value not in FinalState:
+        spawns = sum(1 for mark in read_spawns(run_dir) if mark.get("attempt", 0) > spoken)
+    state: str
+    if held:
+        asked = any((run_dir / "control" / request).exists() for request in ("stop", "discard"))
+        begun = value == "running" or value in FinalState
+        state = "stopping" if asked else "running" if begun and not spawns else "starting"
+    elif value == "running":
+        state = "crashed"
+    elif value == "queued":
+        state = "crashed" if spawns >= MAX_SPAWNS else "queued"
+    else:
+        state = value
+    recorded = last is not None and state == value and value in FinalState
+    attempt = max(spoken, _attempt(last) if last else 0)
+    phases = _phases(heard, attempt, state)
+    newest = _newest(files)
+    return RunStatus(
+        run_id=run_dir.name,
+        state=state,  # type: ignore[arg-type]
+        phases=phases,
+        step=newest.step if newest else None,
+        total_steps=newest.total_steps if newest else None,
+        reason=str(last.get("reason") or "") if last and recorded else "",
+        hint=str(last.get("hint") or "") if last and recorded else "",
+        attempt=attempt,
+        last_event_t=max((f.mtime for f in files.values()), default=None),
+        recorded=recorded,
+        spawns=spawns,
+        **_identity(run_dir),
+    )
+
+
+def crash_reason(run_dir: Path, status: RunStatus, returncode: int | None = None) -> dict[str, str]:
+    """``{"reason": ..., "hint": ...}`` of a crash: the exit code if it is known, and the log's last line."""
+    if returncode is not None and returncode < 0:
+        try:
+            how = f"the worker was killed by {signal.Signals(-returncode).name}"
+        except ValueError:
+            how = f"the worker was killed by signal {-returncode}"
+    elif returncode:
+        how = f"the worker ended with exit code {returncode}"
+    elif status.spawns >= MAX_SPAWNS:
+        how = f"the worker was started {status.spawns} times and wrote nothing"
+    else:
+        how = "the worker ended without a last word (killed, out of memory, or the machine went down)"
+    tail = log_tail(run_dir / "worker.log", 3).strip().replace("\n", " | ")
+    hint = f"read `python -m em_core logs {run_dir.name}`, then launch again with --again"
+    if returncode == -9:
+        hint = f"often memory ran out: a smaller batch or model helps; {hint}"
+    return {"reason": f"{how}; log: {tail[-500:]}" if tail else how, "hint": hint}
+
+
+def read_spawns(run_dir: Path) -> list[dict[str, Any]]:
+    """The marks that the supervisor leaves before it starts a worker: time, attempt, slot."""
+    try:
+        lines = (run_dir / "spawned").read_bytes().splitlines()
+    except OSError:
+        return []
+    marks = []
+    for line in lines:
+        try:
+            mark = json.loads(line)
+        except ValueError:
+            continue  # torn: no worker was started after it
+        if isinstance(mark, dict):
+            marks.append(mark)
+    return marks
+
+
+def _phases(heard: list[dict[str, Any]], attempt: int, state: str) -> dict[str, str]:
+    newest: dict[str, dict[str, Any]] = {}
+    for event in heard:
+        phase = str(event.get("phase"))
+        if phase != "run" and _attempt(event) == attempt and (phase not in newest or _when(event) >= _when(newest[phase])):
+            newest[phase] = event
+    ended = state in FinalState
+    return {p: state if ended and e["state"] == "running" else str(e["state"]) for p, e in sorted(newest.items())}
+
+
+def _newest(files: dict[str, FileFacts]) -> FileFacts | None:
+    workers = [(_attempt(f.states.get("run") or {}), f.mtime, name) for name, f in files.items() if name.startswith("worker")]
+    return files[max(workers)[2]] if workers else None
+
+
+def _attempt(event: dict[str, Any]) -> int:
+    attempt = event.get("attempt")
+    return attempt if isinstance(attempt, int) else 0
+
+
+def _when(event: dict[str, Any]) -> tuple[int, float, int]:
+    t = event.get("t")
+    return (_attempt(event), t if isinstance(t, (int, float)) else 0.0, _STAGE.get(str(event.get("state")), 2))
+
+
+_specs: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}
+
+
+def _identity(run_dir: Path) -> dict[str, Any]:
+    """The fields of the status that come from ``spec.json``, remembered while the file is the same."""
+    path = str(run_dir / "spec.json")
+    try:
+        stat = os.stat(path)
+        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        known = _specs.get(path)
+        if known is not None and known[0] == signature:
+            return known[1]
+        with open(path, "rb") as file:
+            stored = json.load(file)
+        spec = stored["spec"]
+        fields: dict[str, Any] = {
+            "created_t": float(stored.get("created_t", 0.0)),
+            "order": int(stored.get("order", 0)),
+            "spec_hash": str(stored.get("spec_hash", "")),
+            "label": str(stored.get("label", "")),
+            "experiment": str(spec.get("experiment", "")),
+            "base_model": str(spec.get("base_model", "")),
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    if len(_specs) >= _REMEMBERED:
+        _specs.clear()
+    _specs[path] = (signature, fields)
+    return fields

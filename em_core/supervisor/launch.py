@@ -1,0 +1,242 @@
+"""Put runs into the queue: a run's folder appears whole, with its spec and its first events, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import em_core
+from em_core import datasets
+from em_core.errors import BadInput, Busy, EMError
+from em_core.events import EventWriter
+from em_core.home import Home
+from em_core.locate import anchored, plain_name
+from em_core.records import RunCreated, RunState
+from em_core.spec import RunSpec
+from em_core.supervisor.evidence import RunStatus, list_runs
+from em_core.supervisor.start import ensure_running, launch_lock, wake
+
+MIN_FREE_BYTES = 32 << 20
+_BUILDING = ".new-"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of one spec.
+
+    Args:
+        run_id: The run that does it.
+        created: Whether it is new.
+        existing: The identical run that was there before, or None.
+    """
+
+    run_id: str
+    created: bool
+    existing: str | None = None
+
+
+def launch(home: Home, specs: Sequence[RunSpec], *, again: bool = False, existing_ok: bool = False, start: bool = True) -> list[Launched]:
+    """Queue runs, all or none. The specs have been validated (`em_core.plan.validate`).
+
+    Args:
+        home: Where the runs go.
+        specs: One per run, in the order in which they should be taken.
+        again: Launch although an identical run exists.
+        existing_ok: Leave identical runs as they are, without complaint.
+        start: See that a supervisor runs.
+
+    Returns:
+        One entry per spec, in order.
+
+    Raises:
+        BadInput: The home cannot be written, the disk is full, a data set is unusable.
+        Busy: An identical run exists (and neither `again` nor `existing_ok` was said).
+        WorkFailed: The supervisor did not start; the runs stay queued.
+    """
+    pinned = [_pinned(spec) for spec in specs]
+    home.prepare()
+    _check_disk(home)
+    with launch_lock(home) as lock:
+        if not lock.acquire(blocking=True, timeout_s=60):
+            raise Busy("another launch has been at work for a minute", "try again")
+        launched = _place(home, pinned, again, existing_ok)
+        new = [(item.run_id, spec) for item, spec in zip(launched, pinned, strict=True) if item.created]
+        _create(home, new)
+        wake(home)
+    if start:
+        ensure_running(home)
+    return launched
+
+
+def remove_leftovers(home: Home) -> int:
+    """Delete folders that a killed launch left half-made; call it with the launch lock held. Returns how many."""
+    leftovers = list(home.runs.glob(f"{_BUILDING}*"))
+    for folder in leftovers:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(leftovers)
+
+
+def _pinned(spec: RunSpec) -> RunSpec:
+    """The spec with paths that mean the same from any working folder (the worker's is another one)."""
+    shipped = {each.name for each in datasets.available()}
+    data = [p if p.source in shipped else p.model_copy(update={"source": anchored(p.source)}) for p in spec.data]
+    sets = [
+        use.model_copy(update={"name": anchored(use.name)}) if "/" in use.name or use.name.endswith((".yaml", ".yml", ".json")) else use
+        for use in spec.evaluation.question_sets
+    ]
+    model = anchored(spec.base_model) if spec.base_model.startswith((".", "~", "/")) else spec.base_model
+    return spec.model_copy(
+        update={
+            "data": tuple(data),
+            "base_model": model,
+            "evaluation": spec.evaluation.model_copy(update={"question_sets": tuple(sets)}),
+        }
+    )
+
+
+def _place(home: Home, specs: Sequence[RunSpec], again: bool, existing_ok: bool) -> list[Launched]:
+    known: dict[str, RunStatus] = {}
+    for status in list_runs(home):
+        if status.spec_hash:
+            known[status.spec_hash] = status  # the newest of identical ones
+    if not again and not existing_ok and (repeats := [(s, known[s.spec_hash()]) for s in specs if s.spec_hash() in known]):
+        first = repeats[0][1]
+        others = f" (and {len(repeats) - 1} more of this launch)" if len(repeats) > 1 else ""
+        raise Busy(
+            f"an identical run exists: {first.run_id} ({first.state}){others}; nothing was launched",
+            f"see it with `python -m em_core show {first.run_id}`, or launch with --again (in Python: again=True)",
+        )
+    launched: list[Launched] = []
+    taken: set[str] = set()
+    hashes: dict[str, str] = {}
+    for spec in specs:
+        digest = spec.spec_hash()
+        existing = known[digest].run_id if digest in known else hashes.get(digest)
+        if existing is not None and not again:
+            launched.append(Launched(existing, False, existing))
+            continue
+        base = f"{plain_name(spec.label)}-{digest[:8]}"
+        run_id, n = base, 1
+        while run_id in taken or os.path.lexists(home.runs / run_id):
+            n += 1
+            run_id = f"{base}-{n}"
+        taken.add(run_id)
+        hashes[digest] = run_id
+        launched.append(Launched(run_id, True, existing))
+    return launched
+
+
+def _create(home: Home, new: Sequence[tuple[str, RunSpec]]) -> None:
+    created_t = time.time()
+    building = [home.runs / f"{_BUILDING}{run_id}" for run_id, _ in new]
+    placed: list[Path] = []
+    with _reported(home):
+        try:
+            for order, (folder, (run_id, spec)) in enumerate(zip(building, new, strict=True)):
+                _fill(folder, run_id, spec, created_t, order)
+            _sync_folder(home.runs)
+            for folder, (run_id, _) in zip(building, new, strict=True):
+                folder.rename(home.runs / run_id)
+                placed.append(home.runs / run_id)
+            _sync_folder(home.runs)
+        except BaseException:
+            for folder in [*building, *placed]:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _fill(folder: Path, run_id: str, spec: RunSpec, created_t: float, order: int) -> None:
+    record = created_record(spec)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    stored: dict[str, Any] = {
+        "run_id": run_id,
+        "label": record.label,
+        "spec_hash": record.spec_hash,
+        "created_t": created_t,
+        "order": order,
+        "workbench": em_core.__version__,
+        "spec": spec.model_dump(mode="json"),
+    }
+    with (folder / "spec.json").open("w", encoding="utf-8") as file:
+        json.dump(stored, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    with EventWriter(folder, "launch") as events:
+        events.write(record, RunState("run", "queued"), sync=True)
+    _sync_folder(folder / "events")
+    _sync_folder(folder)
+
+
+def created_record(spec: RunSpec) -> RunCreated:
+    """The event that says that a run exists.
+
+    Raises:
+        BadInput: Its training data is unusable.
+    """
+    _, info = datasets.load_all(spec)
+    return RunCreated(
+        run_kind="train",
+        label=spec.label,
+        experiment=spec.experiment,
+        spec_json=spec.model_dump_json(),
+        spec_hash=spec.spec_hash(),
+        base_model=spec.base_model,
+        revision=spec.revision,
+        backend=spec.backend,
+        domain=info.domain,
+        data_sources=json.dumps(info.sources(), ensure_ascii=False),
+        parent_run_id=spec.parent.run if spec.parent else "",
+        parent_step=spec.parent.step if spec.parent else None,
+        learning_rate=spec.train.learning_rate,
+        lora_r=spec.lora.r,
+        effective_batch=spec.train.effective_batch,
+        seed=spec.train.seed,
+        toy=spec.base_model.startswith("organism-"),
+    )
+
+
+def _check_disk(home: Home) -> None:
+    free = shutil.disk_usage(home.runs).free
+    if free < MIN_FREE_BYTES:
+        raise BadInput(
+            f"{home.root}: the disk is full ({free / 2**20:.0f} MiB free, at least {MIN_FREE_BYTES >> 20} MiB needed)",
+            "free disk space, or choose another folder with --home",
+        )
+
+
+@contextmanager
+def _reported(home: Home):  # type: ignore[no-untyped-def]
+    """What the file system refuses becomes one clear message; nothing half-made stays."""
+    try:
+        yield
+    except EMError as error:
+        if isinstance(error.__cause__, OSError):
+            raise _refusal(home, error.__cause__) from error
+        raise
+    except OSError as error:
+        raise _refusal(home, error) from error
+
+
+def _refusal(home: Home, error: OSError) -> BadInput:
+    hint = "free disk space, or choose another folder with --home"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        hint = "choose a writable folder with --home or EM_HOME"
+    return BadInput(f"{home.runs}: the run could not be written ({error.strerror}); nothing was launched", hint)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,230 @@
+"""One turn after another: see who ended, give free slots to queued runs, publish what is new.
+
+The supervisor keeps nothing that cannot be read again from the runs' folders, so it can be killed
+at any instant; the next one goes on. Workers live in sessions of their own and never notice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from em_core.errors import EMError
+from em_core.home import Home
+from em_core.lease import Lease
+from em_core.supervisor import control
+from em_core.supervisor.evidence import RunStatus, crash_reason, decide, queue_key, read_spawns, run_names, run_status
+from em_core.supervisor.launch import remove_leftovers
+from em_core.supervisor.slots import Slot, choose, find_slots
+from em_core.supervisor.spawning import spawn
+from em_core.supervisor.start import launch_lock
+
+log = logging.getLogger("em_core.supervisor")
+
+IDLE_S = 600.0
+POLL_S = 0.25
+LOOK_AT_ALL_S = 10.0
+MAX_BACKOFF_S = 60.0
+
+
+class Publishes(Protocol):
+    """What the loop needs of `em_core.store.publish.Publisher`."""
+
+    def tick(self) -> Any:
+        """Publish when something is new and it is time; None when nothing was done."""
+        ...
+
+
+@dataclass
+class _Child:
+    process: subprocess.Popen[bytes]
+    slot: Slot
+
+
+class Supervisor:
+    """Works on the runs of one home. Its caller holds the home's supervisor lease.
+
+    Args:
+        home: The home.
+        publisher: Copies new events into the database.
+        worker_command: How to start a worker; the run's folder is appended.
+        idle_s: Ends after this many seconds without anything to do.
+        slots: Where runs are worked on; None = what the machine has.
+        poll_s: Seconds between turns.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        publisher: Publishes,
+        *,
+        worker_command: Sequence[str] = (sys.executable, "-m", "em_core.worker"),
+        idle_s: float = IDLE_S,
+        slots: Sequence[Slot] | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self.home = home
+        self.stopping = False
+        self._publisher = publisher
+        self._worker_command = list(worker_command)
+        self._idle_s, self._poll_s = idle_s, poll_s
+        self._slots = list(slots) if slots is not None else find_slots()
+        self._children: dict[str, _Child] = {}
+        self._open: set[str] = set()  # runs whose end is not recorded yet
+        self._known: set[str] = set()
+        self._last_look = float("-inf")
+        self._last_wake = 0
+        self._busy_t = time.monotonic()
+        self._publish_again_t, self._backoff_s = 0.0, 0.0
+        self._complaints: dict[str, str] = {}
+
+    def run(self, lease: Lease) -> None:
+        """Turn until idle or told to end (`stopping`); releases `lease` in the end."""
+        log.info("started, pid %d, slots: %s", os.getpid(), ", ".join(slot.name for slot in self._slots))
+        with launch_lock(self.home) as lock:
+            if lock.acquire() and (n := remove_leftovers(self.home)):
+                log.info("removed %d half-made run folders", n)
+        while not self.stopping:
+            if self.turn():
+                self._busy_t = time.monotonic()
+            elif time.monotonic() - self._busy_t >= self._idle_s and self._end(lease):
+                return
+            time.sleep(self._poll_s)
+        self._publish(force=True)
+        lease.release()
+        log.info("told to end; runs go on")
+
+    def turn(self) -> bool:
+        """One turn; whether there was or is anything to do."""
+        self._reap()
+        active, queued = self._look()
+        self._fill_slots(active, queued)
+        published = self._publish()
+        return bool(active or queued or self._children or published)
+
+    def _end(self, lease: Lease) -> bool:
+        """End for good, unless a run was launched at this very moment."""
+        self._publish(force=True)
+        with launch_lock(self.home) as lock:
+            if not lock.acquire():
+                return False  # somebody is launching
+            self._last_look = float("-inf")
+            active, queued = self._look()
+            if active or queued:
+                return False
+            lease.release()  # before the lock: the next launch finds nobody here, and starts a supervisor
+        log.info("nothing to do for %.0f s, ended", self._idle_s)
+        return True
+
+    def _reap(self) -> None:
+        for run_id, child in list(self._children.items()):
+            if (returncode := child.process.poll()) is None:
+                continue
+            del self._children[run_id]
+            log.info("%s: worker ended with %d", run_id, returncode)
+            self._open.add(run_id)
+            self._settle(self.home.runs / run_id, returncode)
+
+    def _look(self) -> tuple[list[RunStatus], list[RunStatus]]:
+        """Runs with a worker, and queued ones in order. Ended runs are looked at again only now and then."""
+        names = set(run_names(self.home))
+        self._open |= names - self._known
+        self._known = names
+        woken = self._wake_time()
+        if woken != self._last_wake or time.monotonic() - self._last_look > LOOK_AT_ALL_S:
+            self._last_look, self._last_wake = time.monotonic(), woken
+            self._open |= names
+        active, queued = [], []
+        for name in sorted(self._open & names):
+            try:
+                status = run_status(self.home.runs / name)
+            except OSError as error:
+                self._complain(name, f"not readable ({error.strerror})")
+                continue
+            if status.state == "crashed" and not status.recorded:
+                self._settle(self.home.runs / name)
+            elif status.final:
+                self._open.discard(name)
+            elif status.active:
+                active.append(status)
+            else:
+                queued.append(status)
+        self._open &= names
+        return active, sorted(queued, key=queue_key)
+
+    def _wake_time(self) -> int:
+        try:
+            return (self.home.supervisor / "wake").stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _settle(self, run_dir: Path, returncode: int | None = None) -> None:
+        """Record the end of a run whose worker died; exactly once, because it is done under the run's lease."""
+        try:
+            with Lease(run_dir / "lease") as lease:
+                if not lease.acquire():
+                    return
+                status = decide(run_dir, held=False)
+                if status.state == "crashed" and not status.recorded:
+                    reason = crash_reason(run_dir, status, returncode)
+                    control.end(run_dir, status, "crashed", reason["reason"], reason["hint"])
+                    log.warning("%s: crashed: %s", run_dir.name, reason["reason"])
+        except (EMError, OSError) as error:
+            self._complain(run_dir.name, f"its end could not be recorded: {error}")
+
+    def _fill_slots(self, active: Sequence[RunStatus], queued: Sequence[RunStatus]) -> None:
+        taken = {child.slot.name for child in self._children.values()}
+        for status in active:
+            if status.run_id not in self._children:  # of an earlier supervisor, or started by hand
+                taken.add(self._slot_of(status, taken))
+        for status in queued:
+            toy = status.base_model.startswith("organism-")
+            if status.run_id in self._children or (slot := choose(self._slots, taken, toy=toy)) is None:
+                continue
+            try:
+                process = spawn(self.home.runs / status.run_id, slot, self._worker_command)
+            except (EMError, OSError) as error:
+                self._complain(status.run_id, f"could not be started: {error}")
+                continue
+            if process is not None:
+                self._children[status.run_id] = _Child(process, slot)
+                taken.add(slot.name)
+                log.info("%s: started on %s, pid %d", status.run_id, slot.name, process.pid)
+
+    def _slot_of(self, status: RunStatus, taken: set[str]) -> str:
+        marks = read_spawns(self.home.runs / status.run_id)
+        name = str(marks[-1].get("slot", "")) if marks else ""
+        if name and name not in taken:
+            return name
+        slot = choose(self._slots, taken, toy=status.base_model.startswith("organism-"))
+        return slot.name if slot else ""
+
+    def _publish(self, *, force: bool = False) -> bool:
+        """One tick of the publisher; whatever goes wrong there never ends the loop."""
+        if time.monotonic() < self._publish_again_t and not force:
+            return False
+        try:
+            report = self._publisher.tick()
+        except Exception as error:  # a full disk, a damaged database: runs go on, it is tried again
+            self._backoff_s = min(MAX_BACKOFF_S, max(2.0, 2 * self._backoff_s))
+            self._publish_again_t = time.monotonic() + self._backoff_s
+            self._complain("publishing", f"{error}", exc_info=not isinstance(error, (EMError, OSError)))
+            return False
+        if self._backoff_s and report is not None:
+            log.info("publishing works again")
+            self._backoff_s = 0.0
+            self._complaints.pop("publishing", None)
+        return report is not None
+
+    def _complain(self, about: str, message: str, exc_info: bool = False) -> None:
+        """Log a problem once, not at every turn."""
+        if self._complaints.get(about) != message:
+            self._complaints[about] = message
+            log.error("%s: %s", about, message, exc_info=exc_info)

@@ -1,0 +1,75 @@
+"""Start a worker so that its lease has no gap and nothing ties its life to ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from em_core.home import PROJECT
+from em_core.lease import FD_VARIABLE, Lease
+from em_core.supervisor import control
+from em_core.supervisor.evidence import decide
+from em_core.supervisor.slots import Slot
+
+
+def spawn(run_dir: Path, slot: Slot, command: Sequence[str]) -> subprocess.Popen[bytes] | None:
+    """Start the worker of a queued run.
+
+    The lease is taken here and inherited by the worker, so the run is held from before the worker
+    exists until it is dead. The mark in ``spawned`` is written first: if we are killed right after,
+    the next supervisor sees one attempt without a word, and tries once more.
+
+    Args:
+        run_dir: The run.
+        slot: Where it works.
+        command: The worker's command; the run's folder is appended.
+
+    Returns:
+        The process; None when somebody else got there first or the run is not queued any more.
+
+    Raises:
+        OSError: The mark or the log cannot be written, or the command cannot be run.
+        EMError: The lease file cannot be opened.
+    """
+    lease = Lease(run_dir / "lease")
+    if not lease.acquire():
+        return None
+    try:
+        status = decide(run_dir, held=False)
+        if status.state != "queued":
+            return None
+        if any((run_dir / "control" / request).exists() for request in ("stop", "discard")):
+            control.end(run_dir, status, "stopped", "stopped before it began")
+            return None
+        n_workers = sum(name.startswith("worker-") for name in os.listdir(run_dir / "events"))
+        _mark(run_dir, {"t": time.time(), "attempt": 1 + n_workers, "slot": slot.name, "supervisor_pid": os.getpid()})
+        environment = {**os.environ, **slot.environment(), "PYTHONUNBUFFERED": "1", FD_VARIABLE: str(lease.fileno())}
+        with (run_dir / "worker.log").open("ab") as out:
+            return subprocess.Popen(
+                [*command, str(run_dir)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=PROJECT,
+                env=environment,
+                pass_fds=(lease.fileno(),),
+                start_new_session=True,
+            )
+    except BaseException:
+        lease.release()
+        raise
+    finally:
+        lease.close_copy()  # not `release`: that would unlock it for the worker too
+
+
+def _mark(run_dir: Path, mark: dict[str, Any]) -> None:
+    with (run_dir / "spawned").open("ab") as file:
+        start = b"\n" if file.tell() else b""  # closes a torn line
+        file.write(start + json.dumps(mark).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())

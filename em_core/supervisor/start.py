@@ -1,0 +1,81 @@
+"""Start the supervisor when none is running; starting it twice is harmless."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from em_core.errors import WorkFailed
+from em_core.home import PROJECT, Home
+from em_core.lease import FD_VARIABLE, Lease, held
+from em_core.supervisor.logs import log_tail
+
+WAIT_S = 20.0
+_MAX_OUTPUT = 1 << 18
+
+
+def is_running(home: Home) -> bool:
+    """Whether a supervisor works in this home."""
+    return held(home.supervisor / "lease")
+
+
+def launch_lock(home: Home) -> Lease:
+    """Serialises launches, and the supervisor's decision to end: a run is never queued to nobody."""
+    return Lease(home.supervisor / "launch.lock")
+
+
+def wake(home: Home) -> None:
+    """Tell the supervisor that something changed (it looks at this file's time)."""
+    try:
+        (home.supervisor / "wake").touch()
+    except OSError:
+        pass  # it looks by itself a few seconds later
+
+
+def ensure_running(home: Home, command: Sequence[str] | None = None) -> None:
+    """See that a supervisor runs in this home; returns at once when one does.
+
+    It is started in a session of its own, so that it outlives the terminal, the browser and Streamlit.
+
+    Args:
+        home: Where to work.
+        command: How to start it, for tests; the home is appended as ``--home DIR``.
+
+    Raises:
+        BadInput: The home cannot be written.
+        WorkFailed: It did not come up; the message has the end of its log.
+    """
+    home.prepare()
+    if is_running(home):
+        return
+    output = home.supervisor / "supervisor.out"
+    if output.exists() and output.stat().st_size > _MAX_OUTPUT:
+        output.unlink(missing_ok=True)
+    environment = {key: value for key, value in os.environ.items() if key != FD_VARIABLE}
+    try:
+        with output.open("ab") as out:
+            process = subprocess.Popen(
+                [*(command or (sys.executable, "-m", "em_core.supervisor")), "--home", str(home.root)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=PROJECT,
+                env=environment,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise WorkFailed(f"supervisor: could not be started ({error.strerror})", f"see {home.supervisor}") from error
+    threading.Thread(target=process.wait, name="reap supervisor", daemon=True).start()  # no zombie in a long-lived app
+    give_up = time.monotonic() + WAIT_S
+    while time.monotonic() < give_up:
+        if is_running(home):
+            return
+        if process.returncode is not None and process.returncode != 0:
+            break
+        time.sleep(0.02)
+    tail = log_tail(output, 5) or log_tail(home.supervisor / "supervisor.log", 5) or "no output"
+    raise WorkFailed(f"supervisor: did not start; its last words: {tail}", f"start it by hand: python -m em_core.supervisor --home {home.root}")
