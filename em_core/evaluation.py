@@ -18,10 +18,10 @@ from em_core.errors import EMError
 from em_core.events import EventWriter, read_events
 from em_core.home import Home
 from em_core.judges import ToJudge, open_judge
-from em_core.judges.pipeline import JudgingPipeline
+from em_core.judges.pipeline import JudgingPipeline, already_judged
 from em_core.lease import Lease
 from em_core.questions import QuestionSet
-from em_core.records import METRICS, Checkpoint, Generation, Judgement, Prompt, Response, RunCreated, RunState
+from em_core.records import Checkpoint, Generation, Judgement, Prompt, Response, RunCreated, RunState
 from em_core.sampling import open_sampler
 from em_core.spec import RunSpec
 from em_core.training import Session
@@ -65,9 +65,9 @@ class Evaluation:
         self._done: set[str] = set()
         judges = [open_judge(judge) for judge in spec.judges]
         self._judge_ids = [judge.identity.judge_id for judge in judges]
-        already = _judged(run_dir)
+        already = already_judged(read_events(run_dir, "judgement"))
         if self.baseline_run_id and self._baseline_dir.exists():
-            already |= _judged(self._baseline_dir)
+            already |= already_judged(read_events(self._baseline_dir, "judgement"))
         self._pipeline = JudgingPipeline(judges, self._write_judgement, already)
         self._identities = [judge.identity for judge in judges]
         if self._sets:
@@ -210,10 +210,3 @@ class Evaluation:
             seed=None, toy=spec.base_model.startswith("organism-"),
         )  # fmt: skip
 
-
-def _judged(run_dir: Path) -> set[tuple[str, str]]:
-    """Answers that already have every metric from a judge, as (response_id, judge_id)."""
-    metrics: dict[tuple[str, str], set[str]] = {}
-    for event in read_events(run_dir, "judgement"):
-        metrics.setdefault((event["response_id"], event["judge_id"]), set()).add(event["metric"])
-    return {key for key, names in metrics.items() if names >= set(METRICS)}
