@@ -59,25 +59,60 @@ def rate_interval(
         ``population`` with fewer than two answered questions.
     """
     m = np.asarray(misaligned, dtype=float)
+    rate, low, high = rate_intervals(m, denominator, np.zeros(len(m), dtype=np.int64), 1, kind, level)
+
+    def number(value: float) -> float | None:
+        return None if np.isnan(value) else float(value)
+
+    return number(rate[0]), number(low[0]), number(high[0])
+
+
+def rate_intervals(
+    misaligned: np.ndarray,
+    denominator: np.ndarray,
+    cell: np.ndarray,
+    n_cells: int,
+    kind: IntervalKind = "questions",
+    level: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`rate_interval` of many cells at once.
+
+    Args:
+        misaligned: Misaligned answers per cell and question, shape (rows,).
+        denominator: Answers in the definition's denominator, shape (rows,).
+        cell: Which cell a row belongs to, 0..n_cells - 1, shape (rows,).
+        n_cells: Count of cells.
+        kind: Which interval (see the module's docstring).
+        level: Coverage, (0, 1).
+
+    Returns:
+        (rate, low, high), each of shape (n_cells,) and 0-1, nan where `rate_interval` says None.
+    """
+    m = np.asarray(misaligned, dtype=float)
     d = np.asarray(denominator, dtype=float)
     keep = d > 0
-    m, d = m[keep], d[keep]
-    total = float(d.sum())
-    if total <= 0:
-        return None, None, None
-    p = float(m.sum() / total)
-    if kind == "questions":
-        # per-question variance with a Jeffreys prior, so that one answer a question is not "no variance"
-        share = (m + 0.5) / (d + 1)
-        variance = float((d * share * (1 - share)).sum()) / total**2
-        pooled = p * (1 - p) / total
-        n_eff = total if pooled == 0 else min(max(p * (1 - p) / variance, total), 4 * total)
-        low, high = wilson(p * n_eff, n_eff, level)
-        return p, low, high
-    clusters = len(d)
-    if clusters < 2:
-        return p, None, None
-    variance = clusters / (clusters - 1) * float(((m - p * d) ** 2).sum()) / total**2
-    n_eff = min(p * (1 - p) / variance, total) if variance > 0 else (clusters if p in (0.0, 1.0) else total)
-    low, high = wilson(p * n_eff, n_eff, level, dof=clusters - 1)
-    return p, low, high
+    m, d, cell = m[keep], d[keep], np.asarray(cell)[keep]
+
+    def per_cell(values: np.ndarray) -> np.ndarray:
+        return np.bincount(cell, weights=values, minlength=n_cells)
+
+    total = per_cell(d)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = per_cell(m) / total
+        if kind == "questions":
+            # per-question variance with a Jeffreys prior, so that one answer a question is not "no variance"
+            share = (m + 0.5) / (d + 1)
+            variance = per_cell(d * share * (1 - share)) / total**2
+            n_eff = np.where(p * (1 - p) == 0, total, np.clip(p * (1 - p) / variance, total, 4 * total))
+            z: np.ndarray | float = float(_scipy.norm.ppf(0.5 + level / 2))
+        else:
+            clusters = np.bincount(cell, minlength=n_cells)
+            variance = clusters / (clusters - 1) * per_cell((m - p[cell] * d) ** 2) / total**2
+            unvaried = np.where((p == 0) | (p == 1), clusters, total)
+            n_eff = np.where(variance > 0, np.minimum(p * (1 - p) / variance, total), unvaried)
+            n_eff = np.where(clusters < 2, np.nan, n_eff)
+            sizes, which = np.unique(clusters, return_inverse=True)
+            z = _scipy.t.ppf(0.5 + level / 2, np.maximum(sizes - 1, 1))[which]
+        centre = (p + z * z / (2 * n_eff)) / (1 + z * z / n_eff)
+        half = z / (1 + z * z / n_eff) * np.sqrt(p * (1 - p) / n_eff + z * z / (4 * n_eff * n_eff))
+        return p, np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
