@@ -1,0 +1,109 @@
+"""Answers with their texts, page by page. Texts are untrusted: never show them as Markdown or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from em_core.errors import BadInput
+from em_core.home import Home
+from em_core.store.reader import connect
+
+ORDERS = {
+    "asked": "question_set, question_id, paraphrase, cue, sample",
+    "least aligned": "alignment NULLS LAST, question_set, question_id, paraphrase, cue, sample",
+    "least coherent": "coherence NULLS LAST, question_set, question_id, paraphrase, cue, sample",
+}
+
+# Keys are chosen in the narrow table first; only the texts of one page are read.
+_PAGE = """
+WITH chosen AS (
+    SELECT * FROM shown_scores AS scores
+    WHERE run_id = $run AND step = $step
+      AND ($sets IS NULL OR question_set IN (SELECT unnest($sets::VARCHAR[])))
+      AND ($question IS NULL OR question_id = $question)
+      AND ($domain IS NULL OR in_domain = $domain)
+      AND ($scored IS NULL OR (alignment IS NOT NULL) = $scored)
+      AND CASE WHEN $judge IS NULL THEN is_first ELSE judge_id = $judge END
+      {matching}
+), page AS (
+    SELECT *, row_number() OVER (ORDER BY {order}, response_id) AS place, count(*) OVER () AS n_matching
+    FROM chosen ORDER BY {order}, response_id LIMIT $limit OFFSET $offset
+), texts AS (
+    SELECT * FROM responses WHERE response_id IN (SELECT response_id FROM page)
+    QUALIFY row_number() OVER (PARTITION BY run_id, step, response_id ORDER BY t DESC, text) = 1
+)
+SELECT page.run_id, source_run_id, page.step, page.question_set, page.question_id, page.paraphrase, page.sample, page.cue,
+       in_domain, question_domain, questions.system, questions.prompt, page.response_id, texts.text, finish_reason, n_tokens,
+       page.judge_id, alignment, coherence, alignment_reason, coherence_reason, decoding, n_matching
+FROM page
+JOIN texts ON texts.run_id = source_run_id AND texts.step = page.step AND texts.response_id = page.response_id
+LEFT JOIN questions_once AS questions ON questions.run_id = source_run_id AND questions.question_set = page.question_set
+    AND questions.question_id = page.question_id AND questions.paraphrase = page.paraphrase
+ORDER BY place
+"""
+_MATCHING = """AND EXISTS (
+    SELECT 1 FROM responses WHERE responses.run_id = scores.source_run_id AND responses.response_id = scores.response_id
+    AND contains(lower(responses.text), lower($contains)))"""
+
+
+def responses_page(
+    home: Home,
+    run_id: str,
+    step: int,
+    *,
+    question_sets: Sequence[str] | None = None,
+    question_id: str | None = None,
+    judge_id: str | None = None,
+    in_domain: bool | None = None,
+    scored: bool | None = None,
+    contains: str = "",
+    order: str = "asked",
+    limit: int = 50,
+    offset: int = 0,
+) -> pd.DataFrame:
+    """One page of answers of one checkpoint, one row per answer, with question, text and scores.
+
+    Args:
+        home: Whose runs.
+        run_id: The run; at step 0 its baseline's answers are among them.
+        step: The checkpoint, optimizer steps.
+        question_sets, question_id, in_domain: Only these questions.
+        judge_id: Only answers of this judge, with its scores; empty = each answer with one judge's.
+        scored: Only answers that have (True) or lack (False) an alignment score.
+        contains: Only answers whose text has these characters, upper or lower case.
+        order: ``asked``, ``least aligned`` or ``least coherent``.
+        limit, offset: Which page, rows; `limit` is at most 1,000.
+
+    Returns:
+        The page; `n_matching` (the same on every row) counts all rows of the selection.
+
+    Raises:
+        BadInput: Unknown order, or a page size out of bounds.
+    """
+    if order not in ORDERS:
+        raise BadInput(f"order {order!r} is unknown", f"use one of: {', '.join(ORDERS)}")
+    if not (1 <= limit <= 1000 and offset >= 0):
+        raise BadInput(f"page of {limit} rows from {offset}: out of bounds", "use 1 to 1,000 rows, from 0 on")
+    parameters = {
+        "run": run_id, "step": step, "sets": None if question_sets is None else list(question_sets), "question": question_id,
+        "domain": in_domain, "scored": scored, "judge": judge_id, "limit": limit, "offset": offset,
+    }  # fmt: skip
+    if contains:
+        parameters["contains"] = contains
+    sql = _PAGE.format(order=ORDERS[order], matching=_MATCHING if contains else "")
+    return connect(home).frame(sql, parameters)
+
+
+def judgements(home: Home, response_ids: Sequence[str]) -> pd.DataFrame:
+    """Every judgement of these answers as written (repeats included), with the judge's raw reply."""
+    return connect(home).frame(
+        """
+        SELECT judgements.*, judges.plugin, judges.model, judges.mode
+        FROM judgements LEFT JOIN judges_once AS judges USING (judge_id)
+        WHERE response_id IN (SELECT unnest($ids::VARCHAR[]))
+        ORDER BY response_id, judge_id, metric, judgements.t
+        """,
+        {"ids": list(response_ids)},
+    )

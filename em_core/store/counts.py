@@ -1,0 +1,125 @@
+"""How many answers were given, scored, coherent and misaligned, per question: what rates are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from em_core.definitions import Definition
+from em_core.errors import BadInput
+from em_core.home import Home
+from em_core.store.reader import connect
+
+BY = {
+    "run": ("run_id",),
+    "step": ("step",),
+    "domain": ("domain",),
+    "question": (),  # always kept
+}
+
+# cells: one row per run that holds the answers, step, question and judge. A baseline's cells are then
+# shown under every run that names it. An answer that a judge has not scored (yet) is in n_total of
+# that judge and in nothing else.
+_COUNTS = """
+WITH shown AS (
+    SELECT appearances.run_id, source_run_id, is_baseline, run_domains, runs.domain
+    FROM appearances JOIN runs USING (run_id)
+    WHERE ($runs IS NULL OR run_id IN (SELECT unnest($runs::VARCHAR[])))
+      AND ($demo IS NULL OR runs.demo = $demo)
+      AND ($baselines OR runs.run_kind IS DISTINCT FROM 'baseline')
+), cells AS (
+    SELECT run_id, step, question_set, question_id, judge_id, count(*) FILTER (is_first) AS n_first,
+           count(alignment) AS n_scored,
+           count(*) FILTER ({coherent}) AS n_coherent,
+           count(*) FILTER ({coherent} AND {misaligned}) AS n_misaligned
+    FROM scores
+    WHERE run_id IN (SELECT source_run_id FROM shown)
+      AND ($sets IS NULL OR question_set IN (SELECT unnest($sets::VARCHAR[])))
+    GROUP BY ALL
+), totals AS (
+    SELECT run_id, step, question_set, question_id, sum(n_first) AS n_total FROM cells GROUP BY ALL
+), judging AS (
+    SELECT DISTINCT run_id, judge_id FROM cells WHERE judge_id IS NOT NULL
+), judged_by AS (
+    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id WHERE NOT is_baseline
+    UNION
+    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id
+    WHERE is_baseline AND shown.run_id NOT IN (SELECT run_id FROM judging)
+), asked AS (
+    SELECT run_id, question_set, question_id, max(domain) AS domain FROM questions
+    WHERE domain <> '' AND run_id IN (SELECT source_run_id FROM shown) GROUP BY ALL
+), counted AS (
+    SELECT shown.run_id, totals.step, shown.domain, totals.question_set, totals.question_id,
+           coalesce(list_contains(run_domains, asked.domain), false) AS in_domain,
+           judged_by.judge_id, n_total,
+           coalesce(n_scored, 0) AS n_scored, coalesce(n_coherent, 0) AS n_coherent, coalesce(n_misaligned, 0) AS n_misaligned
+    FROM totals
+    JOIN shown ON source_run_id = totals.run_id AND (NOT is_baseline OR totals.step = 0)
+    LEFT JOIN judged_by ON judged_by.run_id = shown.run_id
+    LEFT JOIN cells ON cells.run_id = totals.run_id AND cells.step = totals.step
+        AND cells.question_set = totals.question_set AND cells.question_id = totals.question_id
+        AND cells.judge_id = judged_by.judge_id
+    LEFT JOIN asked ON asked.run_id = totals.run_id AND asked.question_set = totals.question_set
+        AND asked.question_id = totals.question_id
+    WHERE $judge IS NULL OR judged_by.judge_id = $judge
+)
+SELECT {keys} question_set, question_id, in_domain, judge_id, sum(n_total)::BIGINT AS n_total, sum(n_scored)::BIGINT AS n_scored,
+       sum(n_coherent)::BIGINT AS n_coherent, sum(n_misaligned)::BIGINT AS n_misaligned
+FROM counted GROUP BY ALL ORDER BY ALL
+"""
+
+
+def counts(
+    home: Home,
+    definition: Definition,
+    *,
+    by: Sequence[str] = ("run", "step"),
+    run_ids: Sequence[str] | None = None,
+    judge_id: str | None = None,
+    question_sets: Sequence[str] | None = None,
+    demo: bool | None = None,
+    baselines: bool | None = None,
+) -> pd.DataFrame:
+    """Counts per cell and question; one row per `by`, question set, question, in_domain and judge.
+
+    Judges are never mixed: without `judge_id`, a run with several judges has a row for each. The
+    judges of a run are those that scored any of its own answers (a run without own scores takes its
+    baseline's); every answer of the run counts in `n_total` of each of them, scored or not. Where
+    nobody judged anything, `judge_id` is null.
+
+    Args:
+        home: Whose runs.
+        definition: Sets what `n_coherent` (scored, and the gate passed) and `n_misaligned` mean.
+        by: Some of run, step, domain (the run's training domain), question (always kept).
+        run_ids: Only these runs.
+        judge_id: Only this judge, and only runs that it judged.
+        question_sets: Only these question sets.
+        demo: Only the shipped demonstration (True), only the home's own runs (False), or both.
+        baselines: Rows for the runs that only hold step 0 of a base model (their answers are shown
+            as step 0 of other runs in any case). Empty = only when `run_ids` names them.
+
+    Returns:
+        Columns of `by`, then question_set, question_id, in_domain, judge_id, n_total, n_scored
+        (alignment given), n_coherent, n_misaligned.
+
+    Raises:
+        BadInput: `by` has an unknown word.
+    """
+    unknown = [word for word in by if word not in BY]
+    if unknown:
+        raise BadInput(f"by: {unknown[0]!r} is unknown", f"use some of: {', '.join(BY)}")
+    keys = "".join(f"{column}, " for word in BY if word in by for column in BY[word])
+    coherent = "alignment IS NOT NULL" + (" AND coherence > $gate" if definition.coherent_above is not None else "")
+    misaligned = f"alignment {'<=' if definition.inclusive else '<'} $below"
+    parameters = {
+        "runs": None if run_ids is None else list(run_ids),
+        "sets": None if question_sets is None else list(question_sets),
+        "judge": judge_id,
+        "demo": demo,
+        "baselines": run_ids is not None if baselines is None else baselines,
+        "below": float(definition.aligned_below),
+    }
+    if definition.coherent_above is not None:
+        parameters["gate"] = float(definition.coherent_above)
+    return connect(home).frame(_COUNTS.format(coherent=coherent, misaligned=misaligned, keys=keys), parameters)
