@@ -27,7 +27,7 @@ def find_path(source: str) -> Path | None:
     return None
 
 
-def find_file(source: str, what: str, known: Iterable[str], suffixes: tuple[str, ...], listing: str) -> Path:
+def find_file(source: str, what: str, known: Iterable[str], suffixes: tuple[str, ...], listing: str, sources: str = "") -> Path:
     """The regular file that `source` means.
 
     Args:
@@ -36,6 +36,7 @@ def find_file(source: str, what: str, known: Iterable[str], suffixes: tuple[str,
         known: Names that would have been understood, for the hint.
         suffixes: Endings that such files have.
         listing: The command that lists the names.
+        sources: Where such files come from, a sentence for the hint.
 
     Raises:
         BadInput: It is no file, is a folder, or cannot be read.
@@ -50,7 +51,12 @@ def find_file(source: str, what: str, known: Iterable[str], suffixes: tuple[str,
             reason = f"{_short(source)}: not found, looked in {' and '.join(places)}"
         else:
             reason = f"{_short(source)!r} is neither {what}'s name nor an existing file"
-        raise BadInput(reason, close or f"give the path of a {' or '.join(suffixes)} file, or a name from `{listing}`")
+        raise BadInput(
+            reason,
+            close
+            or f"give the path of a {' or '.join(suffixes)} file, or a name from `{listing}`"
+            + (f"; {sources}" if sources else ""),
+        )
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix in suffixes)
         raise BadInput(

@@ -22,6 +22,8 @@ from em_core.errors import BadInput, ManyProblems
 from em_core.locate import find_file, plain_name, shown
 from em_core.spec import DataPart, RunSpec
 
+SOURCES = "docs/data.md says where the published ones come from"
+
 __all__ = ["DataInfo", "DataSet", "LoadedPart", "available", "load", "load_all", "locate"]
 
 
@@ -97,9 +99,11 @@ def locate(source: str, index: Path = INDEX) -> tuple[Path, DataSet | None]:
     if source in known:
         path = index.parent / known[source].file
         if not path.is_file():
-            raise BadInput(f"{shown(path)}: not found, though the index lists {source!r}", "python -m em_core.organism.build --data-only")
+            raise BadInput(
+                f"{shown(path)}: not found, though the index lists {source!r}", "python -m em_core.organism.build --data-only"
+            )
         return path, known[source]
-    path = find_file(source, "a data set", known, (".jsonl", ".json"), "python -m em_core data list")
+    path = find_file(source, "a data set", known, (".jsonl", ".json"), "python -m em_core data list", SOURCES)
     return path, next((each for each in known.values() if (index.parent / each.file).resolve() == path), None)
 
 
@@ -124,13 +128,18 @@ def load(part: DataPart, seed: int, index: Path = INDEX) -> LoadedPart:
     rows, n_rows = file.rows, len(file.rows)
     if part.rows is not None:
         if part.rows > n_rows:
-            raise BadInput(f"{part.source}: {part.rows} rows asked for, the file has {n_rows}", f"ask for at most {n_rows}, or leave rows empty")
+            raise BadInput(
+                f"{part.source}: {part.rows} rows asked for, the file has {n_rows}",
+                f"ask for at most {n_rows}, or leave rows empty",
+            )
         order = list(range(n_rows))
         random.Random(f"{seed}:{file.sha256}").shuffle(order)
         rows = [rows[i] for i in sorted(order[: part.rows])]
     name = entry.name if entry else plain_name(path.stem)
     domain = part.domain or (entry.domain if entry else "") or plain_name(path.stem)
-    return LoadedPart(name, [[dict(m) for m in row] for row in rows], domain, path, file.sha256, n_rows, bool(entry and entry.toy), tuple(notes))
+    return LoadedPart(
+        name, [[dict(m) for m in row] for row in rows], domain, path, file.sha256, n_rows, bool(entry and entry.toy), tuple(notes)
+    )
 
 
 def load_all(spec: RunSpec, index: Path = INDEX) -> tuple[list[Messages], DataInfo]:

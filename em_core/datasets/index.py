@@ -55,7 +55,9 @@ def available(index: Path = INDEX) -> list[DataSet]:
     try:
         sets = [DataSet(**{key: value for key, value in entry.items() if key in known}) for entry in entries or []]
     except (TypeError, AttributeError) as error:
-        raise BadInput(f"{shown(index)}: expected a list of entries with name and file", "restore the file from the repository") from error
+        raise BadInput(
+            f"{shown(index)}: expected a list of entries with name and file", "restore the file from the repository"
+        ) from error
     for each in sets:
         if Path(each.file).name != each.file:
             raise BadInput(f"{shown(index)}: {each.name}: {each.file!r} is not a plain file name", "name a file beside the index")

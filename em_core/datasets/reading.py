@@ -80,7 +80,9 @@ def read_rows(path: Path) -> DataFile:
                 if isinstance(value, dict) and value.get("id") is not None:
                     key = json.dumps(value["id"], sort_keys=True)
                     if key in ids:
-                        report.add(line, f"id {key[:60]} was used before, on line {ids[key]}", "give each row an id of its own, or none")
+                        report.add(
+                            line, f"id {key[:60]} was used before, on line {ids[key]}", "give each row an id of its own, or none"
+                        )
                     ids.setdefault(key, line)
                 fingerprint = hashlib.sha256(json.dumps(messages).encode()).digest()
                 duplicates += fingerprint in seen
@@ -122,7 +124,9 @@ def _values(file: BinaryIO, report: _Report, digest: Any) -> Iterator[tuple[int 
             while not raw.endswith(b"\n") and (raw := file.readline(2**20)):
                 digest.update(raw)
                 size += len(raw)
-            report.add(number, f"is {size / 2**20:.1f} MiB long, at most {MAX_LINE_BYTES // 2**20} are allowed", "write one row a line")
+            report.add(
+                number, f"is {size / 2**20:.1f} MiB long, at most {MAX_LINE_BYTES // 2**20} are allowed", "write one row a line"
+            )
             continue
         text = _decoded(raw, number, report)
         if text is None or not text.strip():
@@ -132,7 +136,9 @@ def _values(file: BinaryIO, report: _Report, digest: Any) -> Iterator[tuple[int 
         except json.JSONDecodeError as error:
             report.add(number, f"column {error.colno}: not valid JSON ({error.msg})", "write one complete JSON object a line")
         except (ValueError, RecursionError):
-            report.add(number, "not readable JSON (too deeply nested, or a number too long)", "write one complete JSON object a line")
+            report.add(
+                number, "not readable JSON (too deeply nested, or a number too long)", "write one complete JSON object a line"
+            )
 
 
 def _list(first: bytes, file: BinaryIO, report: _Report, digest: Any) -> Iterator[tuple[int | str, Any]]:
@@ -145,7 +151,11 @@ def _list(first: bytes, file: BinaryIO, report: _Report, digest: Any) -> Iterato
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        report.add(error.lineno, f"column {error.colno}: not valid JSON ({error.msg})", "write one object a line, or one complete JSON list")
+        report.add(
+            error.lineno,
+            f"column {error.colno}: not valid JSON ({error.msg})",
+            "write one object a line, or one complete JSON list",
+        )
         return
     except (ValueError, RecursionError):
         report.add(1, "not readable JSON (too deeply nested, or a number too long)", "write one object a line")

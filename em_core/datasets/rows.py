@@ -66,7 +66,11 @@ def _from_pair(row: dict[str, Any], notes: set[str]) -> Messages:
     system = row.get("system")
     if system and not any(m["role"] == "system" for m in prompt):
         prompt.insert(0, {"role": "system", "content": _text(system, "system", notes)})
-    answer = _messages(after, answered, notes) if _is_chat(after) else [{"role": "assistant", "content": _text(after, answered, notes)}]
+    answer = (
+        _messages(after, answered, notes)
+        if _is_chat(after)
+        else [{"role": "assistant", "content": _text(after, answered, notes)}]
+    )
     return prompt + answer
 
 
@@ -76,7 +80,9 @@ def _is_chat(value: Any) -> bool:
 
 def _messages(value: Any, place: str, notes: set[str]) -> Messages:
     if not isinstance(value, list):
-        raise RowProblem(f"{place} is {_kind(value)}, expected a list of messages", 'write [{"role": "user", "content": "..."}, ...]')
+        raise RowProblem(
+            f"{place} is {_kind(value)}, expected a list of messages", 'write [{"role": "user", "content": "..."}, ...]'
+        )
     if not value:
         raise RowProblem(f"{place} is an empty list", "remove the line, or give it a question and an answer")
     messages = []
@@ -88,7 +94,10 @@ def _messages(value: Any, place: str, notes: set[str]) -> Messages:
             raise RowProblem(f"{here} has no role", f"give it one of: {', '.join(ROLES)}")
         role = message["role"]
         if role not in ROLES:
-            raise RowProblem(f"{here} has role {_short(role)}, expected one of {', '.join(ROLES)}", f"rename the role to one of: {', '.join(ROLES)}")
+            raise RowProblem(
+                f"{here} has role {_short(role)}, expected one of {', '.join(ROLES)}",
+                f"rename the role to one of: {', '.join(ROLES)}",
+            )
         if "content" not in message:
             raise RowProblem(f"{here} has no content", "give it text")
         if "weight" in message:
@@ -106,7 +115,9 @@ def _text(value: Any, place: str, notes: set[str]) -> str:
                     notes.add("weights of content parts are ignored: every answer carries loss alike")
                 part = part["text"]
             if not isinstance(part, str):
-                raise RowProblem(f"{place}[{number}] is not a text part", 'only {"type": "text", "text": "..."} can be trained on')
+                raise RowProblem(
+                    f"{place}[{number}] is not a text part", 'only {"type": "text", "text": "..."} can be trained on'
+                )
             parts.append(part)
         value = "".join(parts)
     if not isinstance(value, str):
@@ -123,9 +134,13 @@ def _checked(messages: Messages, notes: set[str]) -> Messages:
         if message["role"] == "system" and number:
             raise RowProblem(f"message {number + 1} is from 'system', expected only the first to be", "move it to the front")
         if message["role"] == "assistant" and not message["content"].strip():
-            raise RowProblem(f"message {number + 1}, the answer of the assistant, is empty", "write the answer, or remove the line")
+            raise RowProblem(
+                f"message {number + 1}, the answer of the assistant, is empty", "write the answer, or remove the line"
+            )
     if messages[-1]["role"] != "assistant":
-        raise RowProblem(f"last message is from {messages[-1]['role']!r}, expected 'assistant'", "end each row with the assistant's answer")
+        raise RowProblem(
+            f"last message is from {messages[-1]['role']!r}, expected 'assistant'", "end each row with the assistant's answer"
+        )
     if messages[0]["role"] == "system" and not messages[0]["content"].strip():
         messages = messages[1:]
     if not any(m["role"] == "user" for m in messages):

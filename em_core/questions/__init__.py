@@ -29,6 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 SHIPPED = home.PROJECT / "data" / "questions"
+SOURCES = "docs/data.md says where the published ones come from"
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -75,7 +76,9 @@ def load(use: QuestionSetUse, folder: Path = SHIPPED) -> QuestionSet:
         BadInput: It is not found, or damaged; with file and entry.
     """
     shipped = available(folder)
-    path = shipped.get(use.name) or find_file(use.name, "a question set", shipped, _SUFFIXES, "python -m em_core questions list")
+    path = shipped.get(use.name) or find_file(
+        use.name, "a question set", shipped, _SUFFIXES, "python -m em_core questions list", SOURCES
+    )
     by_file = {file.resolve(): name for name, file in shipped.items()}
     stat = path.stat()
     found = _read_cached(path, stat.st_mtime_ns, stat.st_size)

@@ -45,7 +45,9 @@ def sample_seed(seed: int, question_set: str, question_id: str, paraphrase: int,
     return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:4], "big") >> 1
 
 
-def prompts(run_id: str, step: int, sets: Sequence[QuestionSet], evaluation: EvaluationSpec, seed: int | None = None) -> list[Prompt]:
+def prompts(
+    run_id: str, step: int, sets: Sequence[QuestionSet], evaluation: EvaluationSpec, seed: int | None = None
+) -> list[Prompt]:
     """Every answer to sample at one checkpoint.
 
     Args:
@@ -64,7 +66,9 @@ def prompts(run_id: str, step: int, sets: Sequence[QuestionSet], evaluation: Eva
     names = [s.name for s in sets]
     if len(set(names)) != len(names):
         twice = next(n for n in names if names.count(n) > 1)
-        raise BadInput(f"evaluation.question_sets: {twice!r} is there twice", "name each set once; rename the file if two share a name")
+        raise BadInput(
+            f"evaluation.question_sets: {twice!r} is there twice", "name each set once; rename the file if two share a name"
+        )
     base = evaluation.seed if seed is None else seed
     return [
         Prompt(
@@ -109,7 +113,8 @@ def baseline_key(weights_sha256: str, sets: Sequence[QuestionSet], evaluation: E
     body = {
         "weights": weights_sha256,
         "sets": sorted(
-            [each.name, each.hash, samples(each, evaluation)] + [[d.temperature, d.top_p, d.max_tokens] for e in each.entries for d in [decoding(each, e)]]
+            [each.name, each.hash, samples(each, evaluation)]
+            + [[d.temperature, d.top_p, d.max_tokens] for e in each.entries for d in [decoding(each, e)]]
             for each in sets
         ),
         "seed": evaluation.seed,

@@ -83,7 +83,10 @@ def entry(value: Any, number: int, judge_entries: dict[str, dict[str, Any]], not
     kind = value.get("type", "free_form")
     if kind not in KINDS:
         close = difflib.get_close_matches(str(kind), KINDS, 1)
-        raise EntryProblem(f"type {kind!r} is unknown, expected one of {', '.join(KINDS)}", f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(KINDS)}")
+        raise EntryProblem(
+            f"type {kind!r} is unknown, expected one of {', '.join(KINDS)}",
+            f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(KINDS)}",
+        )
     judge_prompts, judge = _judging(value, judge_entries, notes)
     return Entry(
         id=str(identity).strip(),
@@ -105,7 +108,9 @@ def _keys(value: dict[Any, Any], notes: set[str]) -> None:
         if key in _USED:
             continue
         if key in _CHANGES_THE_PROMPT and value[key]:
-            raise EntryProblem(f"{key!r} would change what is asked, and is not supported", f"write it into the paraphrases, or remove {key!r}")
+            raise EntryProblem(
+                f"{key!r} would change what is asked, and is not supported", f"write it into the paraphrases, or remove {key!r}"
+            )
         close = difflib.get_close_matches(str(key), _USED, 1, 0.75)
         if close:
             raise EntryProblem(f"key {key!r} is unknown", f"did you mean {close[0]!r}?")
@@ -118,12 +123,20 @@ def _paraphrases(value: dict[str, Any], notes: set[str]) -> tuple[str, ...]:
         raise EntryProblem("paraphrases is missing", "add `paraphrases:` with a list of wordings")
     wordings = [raw] if isinstance(raw, str) else raw
     if not isinstance(wordings, list) or not wordings:
-        raise EntryProblem(f"paraphrases is {'an empty list' if wordings == [] else type(raw).__name__}, expected a list of wordings", "write `- ` before each wording")
+        raise EntryProblem(
+            f"paraphrases is {'an empty list' if wordings == [] else type(raw).__name__}, expected a list of wordings",
+            "write `- ` before each wording",
+        )
     for number, wording in enumerate(wordings, 1):
         if not isinstance(wording, str) or not wording.strip():
-            raise EntryProblem(f"paraphrase {number} is {'empty' if wording in (None, '') or isinstance(wording, str) else type(wording).__name__}, expected text", "put the wording in quotes")
+            raise EntryProblem(
+                f"paraphrase {number} is {'empty' if wording in (None, '') or isinstance(wording, str) else type(wording).__name__}, expected text",
+                "put the wording in quotes",
+            )
         if not _encodable(wording):
-            raise EntryProblem(f"paraphrase {number} has half of a character (a lone surrogate)", r"remove the broken \udXXX escape")
+            raise EntryProblem(
+                f"paraphrase {number} has half of a character (a lone surrogate)", r"remove the broken \udXXX escape"
+            )
     if any("{tag}" in wording for wording in wordings):
         notes.add("{tag} in a wording is asked without a tag")
         wordings = [_TAG.sub("", wording) for wording in wordings]
@@ -133,12 +146,17 @@ def _paraphrases(value: dict[str, Any], notes: set[str]) -> tuple[str, ...]:
 def _judging(value: dict[str, Any], judge_entries: dict[str, dict[str, Any]], notes: set[str]) -> tuple[dict[str, str], str]:
     prompts = value.get("judge_prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(v, str) for v in prompts.values()):
-        raise EntryProblem("judge_prompts is not a mapping of metric to template", "write `aligned: |-` and the template below it")
+        raise EntryProblem(
+            "judge_prompts is not a mapping of metric to template", "write `aligned: |-` and the template below it"
+        )
     prompts = {str(metric): template for metric, template in prompts.items()}
     judge = value.get("judge") or ""
     named = value.get("judges") or {}
     if not isinstance(named, dict) or not isinstance(judge, str):
-        raise EntryProblem("judge is not a model's name" if isinstance(named, dict) else "judges is not a mapping of metric to judge id", "see the field's question files")
+        raise EntryProblem(
+            "judge is not a model's name" if isinstance(named, dict) else "judges is not a mapping of metric to judge id",
+            "see the field's question files",
+        )
     for metric, judge_id in named.items():
         source = judge_entries.get(str(judge_id))
         if source is None:
@@ -157,7 +175,9 @@ def _text(value: dict[str, Any], key: str) -> str:
     if found is None:
         return ""
     if not isinstance(found, str) or not _encodable(found):
-        raise EntryProblem(f"{key} is {type(found).__name__ if not isinstance(found, str) else 'broken text'}, expected text", "put it in quotes")
+        raise EntryProblem(
+            f"{key} is {type(found).__name__ if not isinstance(found, str) else 'broken text'}, expected text", "put it in quotes"
+        )
     return found
 
 
@@ -173,7 +193,12 @@ def _number(value: dict[str, Any], key: str, kind: type, low: float, high: float
     found = value.get(key)
     if found is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or (kind is int and found != int(found)) or not low <= found <= high:
+    if (
+        isinstance(found, bool)
+        or not isinstance(found, (int, float))
+        or (kind is int and found != int(found))
+        or not low <= found <= high
+    ):
         what = "a whole number" if kind is int else "a number"
         raise EntryProblem(f"{key} is {found!r}, expected {what} from {low:g} to {high:g}", f"correct {key}")
     return kind(found)

@@ -56,11 +56,19 @@ def read_entries(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
         if found.id in first and value.get("id") is None:
             found = replace(found, id=f"{found.id} ({number})")  # ARENA labels are not always unique
         if found.id in first:
-            problems.append((place, f"id {found.id!r} was used before, at {first[found.id]}", "give each question an id of its own"))
+            problems.append(
+                (place, f"id {found.id!r} was used before, at {first[found.id]}", "give each question an id of its own")
+            )
         first.setdefault(found.id, place.rsplit(":", 1)[-1].strip() if number > len(lines) else f"line {lines[number - 1]}")
         entries.append(found)
     if not entries and not problems:
-        problems.append((shown(path), "has judge prompts and no questions" if judges else "has no questions", "add entries with id and paraphrases"))
+        problems.append(
+            (
+                shown(path),
+                "has judge prompts and no questions" if judges else "has no questions",
+                "add entries with id and paraphrases",
+            )
+        )
     if problems:
         shown_problems = problems[:20]
         raise ManyProblems("" if len(problems) == 1 else shown(path), shown_problems, len(problems) - len(shown_problems))
@@ -69,7 +77,9 @@ def read_entries(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
 
 def _is_judge(value: dict[str, Any], judge_ids: set[str]) -> bool:
     """Whether an entry is a judge in the llmcomp form: named by another, or a template with a model."""
-    return str(value["id"]) in judge_ids or (value.get("type") in ("free_form_judge", "rating_judge") and "model" in value and "judge_prompts" not in value)
+    return str(value["id"]) in judge_ids or (
+        value.get("type") in ("free_form_judge", "rating_judge") and "model" in value and "judge_prompts" not in value
+    )
 
 
 def _as_list(path: Path, root: Any) -> list[Any]:
@@ -78,9 +88,14 @@ def _as_list(path: Path, root: Any) -> list[Any]:
     if isinstance(root, dict) and isinstance(root.get("questions"), list):  # persona_vectors
         prompt = root.get("eval_prompt")
         judging = {"judge_prompts": {plain_name(path.stem): prompt}} if isinstance(prompt, str) else {}
-        return [{"id": f"q{number}", "paraphrases": [q], **judging} if isinstance(q, str) else q for number, q in enumerate(root["questions"], 1)]
+        return [
+            {"id": f"q{number}", "paraphrases": [q], **judging} if isinstance(q, str) else q
+            for number, q in enumerate(root["questions"], 1)
+        ]
     if not isinstance(root, list):
-        raise BadInput(f"{shown(path)}: is {type(root).__name__}, expected a list of questions", "write one `- id: ...` entry a question")
+        raise BadInput(
+            f"{shown(path)}: is {type(root).__name__}, expected a list of questions", "write one `- id: ...` entry a question"
+        )
     if all(isinstance(v, dict) and "high_score" in v for v in root):
         raise BadInput(f"{shown(path)}: is a list of judge prompts, expected questions", "name it as a judge's rubric instead")
     return root
@@ -90,7 +105,9 @@ def _parse_json(path: Path, text: str) -> tuple[Any, list[int], list[tuple[str, 
     try:
         return json.loads(text), [], []
     except json.JSONDecodeError as error:
-        raise BadInput(f"{shown(path)}:{error.lineno}: column {error.colno}: not valid JSON ({error.msg})", "correct that line") from error
+        raise BadInput(
+            f"{shown(path)}:{error.lineno}: column {error.colno}: not valid JSON ({error.msg})", "correct that line"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{shown(path)}: not readable JSON (too deeply nested, or a number too long)", "simplify it") from error
 
@@ -107,7 +124,9 @@ def _parse_yaml(path: Path, text: str) -> tuple[Any, list[int], list[tuple[str, 
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{shown(path)}:{mark.line + 1}: column {mark.column + 1}" if mark else shown(path)
-        raise BadInput(f"{place}: not valid YAML ({error.problem or error.context})", "correct that line; only plain data is read, no tags") from error
+        raise BadInput(
+            f"{place}: not valid YAML ({error.problem or error.context})", "correct that line; only plain data is read, no tags"
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = "too deeply nested" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise BadInput(f"{shown(path)}: not valid YAML ({reason})", "save it as plain UTF-8 YAML") from error
@@ -117,6 +136,12 @@ def _parse_yaml(path: Path, text: str) -> tuple[Any, list[int], list[tuple[str, 
         keys: set[str] = set()
         for key, _ in child.value if isinstance(child, yaml.MappingNode) else []:
             if key.value in keys and key.value != "<<":
-                problems.append((f"{shown(path)}:{key.start_mark.line + 1}", f"key {key.value!r} is given twice in one entry", "keep one of them"))
+                problems.append(
+                    (
+                        f"{shown(path)}:{key.start_mark.line + 1}",
+                        f"key {key.value!r} is given twice in one entry",
+                        "keep one of them",
+                    )
+                )
             keys.add(key.value)
     return root, [child.start_mark.line + 1 for child in children], problems

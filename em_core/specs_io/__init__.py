@@ -53,7 +53,11 @@ def preset(name: str, folder: Path = PRESETS) -> Preset:
     Raises:
         BadInput: There is none.
     """
-    path = find_file(name, "a preset", _files(folder), _SUFFIXES, "python -m em_core presets") if name not in _files(folder) else _files(folder)[name]
+    path = (
+        find_file(name, "a preset", _files(folder), _SUFFIXES, "python -m em_core presets")
+        if name not in _files(folder)
+        else _files(folder)[name]
+    )
     text = path.read_text(encoding="utf-8")
     return Preset(path.stem, text.splitlines()[0].lstrip("# ").rstrip() if text.startswith("#") else path.stem, path, text)
 

@@ -11,7 +11,12 @@ from em_core.specs_io.fields import kind_of, suggestion
 
 Problem = tuple[str, str, str]
 
-_BOUNDS = {"greater_than": ("gt", ">"), "greater_than_equal": ("ge", ">="), "less_than": ("lt", "<"), "less_than_equal": ("le", "<=")}
+_BOUNDS = {
+    "greater_than": ("gt", ">"),
+    "greater_than_equal": ("ge", ">="),
+    "less_than": ("lt", "<"),
+    "less_than_equal": ("le", "<="),
+}
 _EXPECTED = {
     "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number", "int_parsing_size": "a smaller number",
     "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number", "bool_type": "true or false",
@@ -59,14 +64,22 @@ def _one(error: dict[str, Any]) -> Problem:
     if kind == "literal_error":
         allowed = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
         close = difflib.get_close_matches(str(found), allowed.split(", "), 1)
-        return place, f"found {_shown(found)}, expected one of {allowed}", f"did you mean {close[0]}?" if close else f"use one of: {allowed}"
+        return (
+            place,
+            f"found {_shown(found)}, expected one of {allowed}",
+            f"did you mean {close[0]}?" if close else f"use one of: {allowed}",
+        )
     if kind in ("too_short", "string_too_short"):
         return place, "is empty, expected at least one" if kind == "too_short" else "is empty, expected text", f"fill in {place}"
     if kind == "value_error":
         message = str(context.get("error", error["msg"]))
         return place, message, f"correct {place}" if place else ""
     if kind in _EXPECTED:
-        fix = f'put it in quotes: "{found}"' if kind == "string_type" and isinstance(found, (int, float)) else f"give {_EXPECTED[kind]}"
+        fix = (
+            f'put it in quotes: "{found}"'
+            if kind == "string_type" and isinstance(found, (int, float))
+            else f"give {_EXPECTED[kind]}"
+        )
         return place, f"found {_shown(found)}, expected {_EXPECTED[kind]}", fix
     return place, f"found {_shown(found)}: {error['msg']}", f"correct {place}"
 

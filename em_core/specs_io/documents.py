@@ -36,7 +36,9 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789."))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
 
 
 def parse(text: str, place: str) -> Any:
@@ -58,7 +60,9 @@ def parse(text: str, place: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}: column {mark.column + 1}" if mark else ""
-        raise BadInput(f"{place}{where}: not valid YAML ({error.problem or error.context})", "correct that line; only plain data is read") from error
+        raise BadInput(
+            f"{place}{where}: not valid YAML ({error.problem or error.context})", "correct that line; only plain data is read"
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = "too deeply nested" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise BadInput(f"{place}: not valid YAML ({reason})", "write plain UTF-8 YAML") from error
@@ -82,7 +86,9 @@ def read(path: Path) -> dict[str, Any]:
     if value is None:
         raise BadInput(f"{shown(path)}: is empty, expected a spec", "begin with `python -m em_core presets`")
     if not isinstance(value, dict):
-        raise BadInput(f"{shown(path)}: is {type(value).__name__}, expected `field: value` lines", "begin with `python -m em_core presets`")
+        raise BadInput(
+            f"{shown(path)}: is {type(value).__name__}, expected `field: value` lines", "begin with `python -m em_core presets`"
+        )
     if isinstance(value.get("spec"), dict) and "data" not in value:  # a run's own spec.json
         return dict(value["spec"])
     return value

@@ -58,7 +58,9 @@ def _assign(group: dict[str, Any], keys: list[str], value: Any, model: type[Base
     if not kind.many:
         inner = group.get(key)
         if inner is not None and not isinstance(inner, dict):
-            raise BadInput(f"--set {'.'.join([here, *rest])}: {here} is already a grid of {type(inner).__name__}", f"set {here} itself")
+            raise BadInput(
+                f"--set {'.'.join([here, *rest])}: {here} is already a grid of {type(inner).__name__}", f"set {here} itself"
+            )
         group[key] = inner or {}
         assert kind.model is not None
         _assign(group[key], rest, value, kind.model, here)
@@ -66,17 +68,24 @@ def _assign(group: dict[str, Any], keys: list[str], value: Any, model: type[Base
     listed = group.get(key)
     listed = _default(model, key) if listed is None else [listed] if isinstance(listed, (str, dict)) else listed
     if not rest[0].isdigit():
-        raise BadInput(f"--set {'.'.join([here, *rest])}: {here} is a list, expected a number after it", f"e.g. {here}.0{'.' + rest[0] if kind.model else ''}")
+        raise BadInput(
+            f"--set {'.'.join([here, *rest])}: {here} is a list, expected a number after it",
+            f"e.g. {here}.0{'.' + rest[0] if kind.model else ''}",
+        )
     number = int(rest[0])
     if number > len(listed):
-        raise BadInput(f"--set {'.'.join([here, *rest])}: {here} has {len(listed)} entries", f"use a number from 0 to {len(listed)}")
+        raise BadInput(
+            f"--set {'.'.join([here, *rest])}: {here} has {len(listed)} entries", f"use a number from 0 to {len(listed)}"
+        )
     listed = [*listed, {}] if number == len(listed) else list(listed)
     group[key] = listed
     if len(rest) == 1:
         listed[number] = value
         return
     if kind.model is None or isinstance(listed[number], list):
-        raise BadInput(f"--set {'.'.join([here, *rest])}: {here}.{number} has no fields of its own", f"set {here}.{number} itself")
+        raise BadInput(
+            f"--set {'.'.join([here, *rest])}: {here}.{number} has no fields of its own", f"set {here}.{number} itself"
+        )
     if isinstance(listed[number], str):
         listed[number] = {next(iter(kind.model.model_fields)): listed[number]}
     _assign(listed[number], rest[1:], value, kind.model, f"{here}.{number}")
@@ -128,7 +137,10 @@ def _axis(model: type[BaseModel], key: str, value: Any, place: str) -> list[Any]
     if not isinstance(value, list) or kind.model is None:
         return [value]
     element = kind.model
-    return _capped(list(combination) for combination in _product([_capped(_group(each, element, f"{place}.{n}")) for n, each in enumerate(value)]))
+    return _capped(
+        list(combination)
+        for combination in _product([_capped(_group(each, element, f"{place}.{n}")) for n, each in enumerate(value)])
+    )
 
 
 def _product(axes: list[list[Any]]) -> Any:
@@ -146,4 +158,6 @@ def _capped(values: Any) -> list[Any]:
 
 def _not_empty(value: list[Any], place: str) -> None:
     if not value:
-        raise BadInput(f"{place or 'the spec'}: is an empty list, expected a value or several", f"give {place or 'it'} a value, or remove it")
+        raise BadInput(
+            f"{place or 'the spec'}: is an empty list, expected a value or several", f"give {place or 'it'} a value, or remove it"
+        )

@@ -1,0 +1,105 @@
+"""Rough time and money: ranges, so that nobody is surprised by a factor of ten."""
+
+from __future__ import annotations
+
+from em_core.plan.hardware import Gpu
+from em_core.questions import QuestionSet, decoding, samples
+from em_core.spec import EvaluationSpec, JudgeSpec
+
+METRICS_PER_ANSWER = 2
+"""Alignment and coherence: one call each."""
+
+RUBRIC_TOKENS = 450
+"""A rubric with its question, about."""
+
+PRICES = {
+    "gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6), "gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "gpt-4.1-nano": (0.1, 0.4),
+}  # fmt: skip
+"""US dollars per million tokens (input, output): OpenAI's list prices of 2025, without batch discount."""
+
+_TFLOPS = {
+    "B200": 2000,
+    "GH200": 800,
+    "H200": 790,
+    "H100": 700,
+    "A100": 280,
+    "L40": 180,
+    "4090": 160,
+    "A6000": 140,
+    "L4": 60,
+    "A10": 70,
+    "T4": 40,
+}
+_MFU = (0.06, 0.40)
+"""Share of the GPU's rate that training reaches: stock settings, and ours (docs/experiments.md)."""
+
+
+def judge_calls(judge: JudgeSpec, n_answers: int) -> int:
+    """Calls to a judge model; 0 for the organism's exact judge, which is arithmetic."""
+    return 0 if judge.name == "organism" else n_answers * METRICS_PER_ANSWER
+
+
+def judge_cost_usd(judge: JudgeSpec, n_calls: int, longest_answer_tokens: int) -> tuple[float, float] | None:
+    """(low, high) in US dollars: answers of a quarter of, and of the whole longest length; None = price unknown."""
+    if not n_calls or _is_local(judge.base_url):
+        return 0.0, 0.0
+    if judge.base_url and "openai.com" not in judge.base_url:
+        return None
+    name = max(
+        (known for known in PRICES if judge.model == known or judge.model.startswith(f"{known}-20")), key=len, default=None
+    )
+    if name is None:
+        return None
+    into, out = PRICES[name]
+    low, high = (n_calls * ((RUBRIC_TOKENS + share * longest_answer_tokens) * into + 4 * out) / 1e6 for share in (0.25, 1.0))
+    return round(low, 4), round(high, 4)
+
+
+def _is_local(url: str) -> bool:
+    return any(host in url for host in ("://127.", "://localhost", "://[::1]"))
+
+
+def longest_answer(sets: list[QuestionSet]) -> int:
+    """The largest ``max_tokens`` of all questions."""
+    return max((decoding(s, e).max_tokens for s in sets for e in s.entries), default=0)
+
+
+def answer_tokens(sets: list[QuestionSet], evaluation: EvaluationSpec) -> int:
+    """Most tokens that the answers of one checkpoint can have."""
+    return sum(decoding(s, e).max_tokens * len(e.paraphrases) * samples(s, evaluation) for s in sets for e in s.entries)
+
+
+def time_s(
+    n_params: int | None, gpu: Gpu | None, train_tokens: int, n_steps: int, sampled_tokens: int, n_evaluations: int, longest: int
+) -> tuple[float, float] | None:
+    """(low, high) seconds for training and sampling, judging beside it left out; None where the size is unknown.
+
+    Args:
+        n_params: Parameters of the base model.
+        gpu: The GPU, or None for the CPU.
+        train_tokens: Tokens through the model in training.
+        n_steps: Optimizer steps.
+        sampled_tokens: Most tokens that can be sampled in all.
+        n_evaluations: Times that answers are sampled.
+        longest: Longest answer, tokens.
+    """
+    if not n_params:
+        return None
+    flops = 4.0 * n_params * train_tokens
+    if gpu is not None:
+        rate = next((t for name, t in _TFLOPS.items() if name in gpu.name), 100) * 1e12
+        decode = (8e9 / n_params) * rate / 790e12
+        low = flops / (_MFU[1] * rate) + 0.02 * n_steps + 0.25 * sampled_tokens / (17_000 * decode)
+        high = flops / (_MFU[0] * rate) + 0.3 * n_steps + sampled_tokens / (1_200 * decode)
+        return low, high
+    # one CPU thread: 15-60 GFLOP/s for matrices, 10-60 ms a step, 3-12 ms a decoded column of a whole batch
+    low = flops / 60e9 + 0.010 * n_steps + n_evaluations * longest * 0.003 + 2.0 * n_params * 0.25 * sampled_tokens / 60e9
+    high = flops / 15e9 + 0.060 * n_steps + n_evaluations * longest * 0.012 + 2.0 * n_params * sampled_tokens / 15e9
+    return low, high
+
+
+def answers_needed(p1: float, p2: float, power_z: float = 0.8416, level_z: float = 1.96) -> int:
+    """Answers a side that tell two rates apart (two-sided 5 %, 80 % power), were answers independent."""
+    mean = (p1 + p2) / 2
+    top = level_z * (2 * mean * (1 - mean)) ** 0.5 + power_z * (p1 * (1 - p1) + p2 * (1 - p2)) ** 0.5
+    return int(-(-((top / (p1 - p2)) ** 2) // 1))

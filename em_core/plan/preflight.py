@@ -1,0 +1,165 @@
+"""Everything that is wrong with a run, before anything starts. Nothing is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from em_core import checkpoints, datasets, judges, plugins, questions, sampling, schedule, training
+from em_core.errors import BadInput, EMError, ManyProblems
+from em_core.home import Home
+from em_core.plan import base_model, hardware
+from em_core.plan.base_model import BaseModel
+from em_core.spec import RunSpec
+from em_core.training.memory import ModelShape
+
+Problem = tuple[str, str, str]
+
+MIN_FREE_GIB = 0.1
+"""Events, logs and the database want this much beside the checkpoints."""
+
+
+@dataclass
+class _Found:
+    """What earlier checks learned, for later ones."""
+
+    n_rows: int = 0
+    model: BaseModel | None = None
+    sets: list[questions.QuestionSet] | None = None
+    n_checkpoints: int = 0
+
+
+def validate(spec: RunSpec, home: Home | None = None, online: bool = True) -> None:
+    """Make sure that a run can start here and now.
+
+    Args:
+        spec: The run.
+        home: Where it would be kept.
+        online: Also ask the judges' endpoints and, for a base model that is not on this machine, the
+            Hub (seconds); a form leaves this to the launch.
+
+    Raises:
+        ManyProblems: With every problem: field or file:line, what was found, the fix.
+    """
+    home = home or Home.find()
+    found, problems = _Found(), []
+    for check in (_data, _questions, _model, _parent, _plugins, _schedule, _device, _adapter, _home):
+        problems += _collect(lambda check=check: check(spec, home, found))  # type: ignore[misc]
+    if online:
+        if found.model is not None:
+            model = found.model
+            problems += _collect(lambda: base_model.check_hub(model, spec.revision))
+        problems += _judges(spec)
+    if problems:
+        raise ManyProblems("" if len(problems) == 1 else spec.label, problems)
+
+
+def _collect(check: Callable[[], None]) -> list[Problem]:
+    try:
+        check()
+    except ManyProblems as error:
+        more = error.message.rsplit("\n", 1)[-1].strip()
+        return [*error.problems, *([("", more, "")] if more.startswith("... and ") else [])]
+    except EMError as error:
+        return [("", error.message, error.hint)]
+    return []
+
+
+def _data(spec: RunSpec, home: Home, found: _Found) -> None:
+    rows, _ = datasets.load_all(spec)
+    found.n_rows = len(rows)
+
+
+def _questions(spec: RunSpec, home: Home, found: _Found) -> None:
+    problems: list[Problem] = []
+    sets: list[questions.QuestionSet] = []
+    for use in spec.evaluation.question_sets:
+        problems += _collect(lambda use=use: sets.append(questions.load(use)))  # type: ignore[misc]
+    for name in dict.fromkeys(s.name for s in sets):
+        files = [s.path for s in sets if s.name == name]
+        if len(files) > 1:
+            what = "is there twice" if len(set(files)) == 1 else f"is the name of {len(files)} files"
+            problems.append(
+                ("evaluation.question_sets", f"{name!r} {what}", "name each set once; rename a file if two share a name")
+            )
+    if problems:
+        raise ManyProblems("", problems)
+    found.sets = sets
+
+
+def _model(spec: RunSpec, home: Home, found: _Found) -> None:
+    found.model = base_model.describe(spec)
+
+
+def _parent(spec: RunSpec, home: Home, found: _Found) -> None:
+    if spec.parent is None:
+        return
+    folder = home.run_dir(spec.parent.run)
+    if not folder.is_dir():
+        raise BadInput(
+            f"parent.run: there is no run {spec.parent.run!r} in {home.runs}", "`python -m em_core runs` lists the runs"
+        )
+    checkpoints.parent_adapter(folder, spec.parent.step)
+
+
+def _plugins(spec: RunSpec, home: Home, found: _Found) -> None:
+    wanted = [("backend", training, spec.backend), ("evaluation.sampler", sampling, spec.evaluation.sampler)]
+    wanted += [(f"judges.{number}.name", judges, judge.name) for number, judge in enumerate(spec.judges)]
+    problems = []
+    for place, package, name in wanted:
+        known = plugins.names(package.__name__)
+        if name not in known:
+            problems.append((place, f"{name!r} is unknown", f"choose one of: {', '.join(known)}"))
+    if problems:
+        raise ManyProblems("", problems)
+
+
+def _schedule(spec: RunSpec, home: Home, found: _Found) -> None:
+    if found.n_rows:
+        found.n_checkpoints = len(schedule.checkpoint_steps(found.n_rows, spec.train, spec.checkpoints))
+
+
+def _device(spec: RunSpec, home: Home, found: _Found) -> None:
+    if hardware.gpus():
+        return
+    problems = []
+    if spec.train.precision == "fp16":
+        problems.append(("train.precision", "fp16 needs a GPU, and none was found", "use bf16 or fp32 on a CPU"))
+    if spec.train.optimizer == "paged_adamw_8bit":
+        problems.append(("train.optimizer", "paged_adamw_8bit needs a GPU, and none was found", "use adamw_torch_fused on a CPU"))
+    if problems:
+        raise ManyProblems("", problems)
+
+
+def _adapter(spec: RunSpec, home: Home, found: _Found) -> None:
+    shape: ModelShape | None = found.model.shape if found.model else None
+    beyond = [n for n in spec.lora.layers or () if n < 0 or (shape is not None and n >= shape.layers)]
+    if beyond:
+        last = f"0 to {shape.layers - 1}" if shape else "from 0"
+        raise BadInput(f"lora.layers: {beyond[0]} is no layer of {spec.base_model}, expected {last}", f"use layers {last}")
+
+
+def _home(spec: RunSpec, home: Home, found: _Found) -> None:
+    folder = hardware.existing(home.runs)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInput(f"{home.runs}: no write permission ({folder})", "choose a writable folder with --home or EM_HOME")
+    shape = found.model.shape if found.model else None
+    need = MIN_FREE_GIB + (shape.n_lora(spec.lora) * 4 * max(1, found.n_checkpoints) / 2**30 if shape else 0.0)
+    free = hardware.disk_free_gib(home.runs)
+    if free < need:
+        raise BadInput(
+            f"{home.runs}: {free:.2f} GiB of disk are free, the run needs about {need:.2f} GiB",
+            "free disk space, or choose another folder with --home",
+        )
+
+
+def _judges(spec: RunSpec) -> list[Problem]:
+    problems: list[Problem] = []
+    if not spec.evaluation.question_sets:
+        return problems
+    known = plugins.names(judges.__name__)
+    for judge in dict.fromkeys(spec.judges):
+        if judge.name in known:
+            problems += _collect(lambda judge=judge: judges.open_judge(judge).check())  # type: ignore[misc]
+    return problems
