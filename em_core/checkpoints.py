@@ -101,9 +101,7 @@ def parent_adapter(run_dir: Path, step: int) -> Path:
         steps = ", ".join(str(c.step) for c in complete_checkpoints(run_dir))
         raise BadInput(
             f"parent {run_dir.name}@{step}: no complete checkpoint of that step",
-            f"use one of its steps: {steps}"
-            if steps
-            else f"`python -m em_core show {run_dir.name}` tells what became of that run",
+            f"use one of its steps: {steps}" if steps else f"see `python -m em_core show {run_dir.name}`",
         )
     return path
 

@@ -16,7 +16,7 @@ from em_core import plugins
 from em_core.records import Checkpoint, TrainMetric
 from em_core.spec import RunSpec
 
-NOT_PLUGINS: tuple[str, ...] = ()
+NOT_PLUGINS: tuple[str, ...] = ("memory",)
 Messages = list[dict[str, str]]
 """One training row: ``[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]``."""
 
@@ -50,11 +50,13 @@ class TokenPreview:
         tokens: Decoded text of each token.
         loss: Whether each token carries loss, same length.
         truncated: Whether the row was cut to `max_length`.
+        note: What a person should know about the rows (a silent system turn, rows cut), at the first row only.
     """
 
     tokens: list[str]
     loss: list[bool]
     truncated: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)

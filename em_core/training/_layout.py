@@ -1,0 +1,73 @@
+"""What ``auto`` means on this machine: rows at once, padding, gradient checkpointing.
+
+The effective batch and its loss are the same whatever is chosen here; only speed and memory differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from em_core.errors import WorkFailed
+from em_core.spec import LoraSpec, TrainSpec
+from em_core.training.memory import ModelShape, estimate
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one optimizer step is computed.
+
+    Args:
+        micro_batch: Rows at once; divides the effective batch.
+        accumulation: Micro-batches per optimizer step.
+        packed: Rows follow each other without padding.
+        checkpointing: Activations are recomputed in the backward pass.
+        estimate_gib: Memory of a step, by arithmetic.
+    """
+
+    micro_batch: int
+    accumulation: int
+    packed: bool
+    checkpointing: bool
+    estimate_gib: float
+
+
+def choose(
+    train: TrainSpec, lora: LoraSpec, shape: ModelShape, lengths: Sequence[int], budget_gib: float, packed: bool
+) -> Layout:
+    """The fastest layout that fits.
+
+    Args:
+        train: The recipe; what it fixes is kept, ``auto`` is decided.
+        lora: The adapter.
+        shape: The model.
+        lengths: Tokens of each training row.
+        budget_gib: Memory that a step may take, the weights included.
+        packed: Whether padding-free batches are used (decided by the caller: it depends on the kernels).
+
+    Raises:
+        WorkFailed: Not even one row at a time fits.
+    """
+    effective = train.effective_batch
+    longest = sorted(lengths, reverse=True)
+    sizes = [train.batch_size]
+    if train.micro_batch == "auto":
+        sizes = [m for m in range(effective, 0, -1) if effective % m == 0]
+    switches = {"on": [True], "off": [False], "auto": [False, True]}[train.gradient_checkpointing]
+    best: Layout | None = None
+    for checkpointing in switches:
+        for size in sizes:
+            tokens = sum(longest[:size]) if packed else size * longest[0]
+            need = estimate(
+                shape, lora, train.precision, tokens, checkpointing, eight_bit_optimizer="8bit" in train.optimizer
+            ).total_gib
+            best = Layout(size, effective // size, packed, checkpointing, need)
+            if need <= budget_gib:
+                return best
+    assert best is not None
+    if train.gradient_checkpointing == "auto" and train.micro_batch == "auto" and best.estimate_gib > 1.5 * budget_gib:
+        raise WorkFailed(
+            f"one row of {longest[0]} tokens needs about {best.estimate_gib:.1f} GiB, {budget_gib:.1f} GiB are free",
+            "use train.precision = nf4, a smaller base model, a shorter train.max_length, or a larger GPU",
+        )
+    return best  # the person fixed it, or the estimate is close: try
