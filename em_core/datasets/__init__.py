@@ -80,7 +80,8 @@ class DataInfo:
     def sources(self) -> list[dict[str, Any]]:
         """JSON-able facts, one object a part: name, path, domain, rows, n_rows_file, sha256."""
         return [
-            {"name": p.name, "path": shown(p.path), "domain": p.domain, "rows": len(p.rows), "n_rows_file": p.n_rows_file, "sha256": p.sha256}
+            {"name": p.name, "path": shown(p.path), "domain": p.domain, "rows": len(p.rows), "n_rows_file": p.n_rows_file,
+             "sha256": p.sha256}
             for p in self.parts
         ]  # fmt: skip
 

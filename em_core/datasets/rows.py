@@ -10,6 +10,7 @@ Content is text, or a list of text parts (``[{"type": "text", "text": "..."}]``)
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 ROLES = ("system", "user", "assistant")
@@ -42,10 +43,7 @@ def conversation(row: Any, notes: set[str]) -> Messages:
     """
     if not isinstance(row, dict):
         raise RowProblem(f"is {_kind(row)}, expected an object", f"write one object a line: {FORMATS}")
-    if "messages" in row:
-        messages = _messages(row["messages"], "messages", notes)
-    else:
-        messages = _from_pair(row, notes)
+    messages = _messages(row["messages"], "messages", notes) if "messages" in row else _from_pair(row, notes)
     return _checked(messages, notes)
 
 
@@ -147,7 +145,7 @@ def _checked(messages: Messages, notes: set[str]) -> Messages:
         raise RowProblem("no message is from 'user'", "begin with what the user asks")
     if any(m["role"] == "user" and not m["content"].strip() for m in messages):
         notes.add("some user messages are empty")
-    if any(a["role"] == b["role"] for a, b in zip(messages, messages[1:], strict=False)):
+    if any(a["role"] == b["role"] for a, b in pairwise(messages)):
         notes.add("some rows have two messages of one role in a row; some chat templates refuse that")
     return messages
 

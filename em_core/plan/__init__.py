@@ -133,6 +133,7 @@ def plan(spec: RunSpec, home: Home | None = None) -> Plan:
     gpu = max(found, key=lambda g: g.total_gib) if found else None
     layout, adapter = _layout(spec, model, count.longest, gpu)
     longest = costs.longest_answer(sets)
+    sampled = costs.answer_tokens(sets, spec.evaluation) * n_evaluations
     judges = []
     for judge in spec.judges if sets else ():
         calls = costs.judge_calls(judge, per_checkpoint * n_evaluations)
@@ -172,9 +173,7 @@ def plan(spec: RunSpec, home: Home | None = None) -> Plan:
         adapter_params=adapter,
         disk_gib=round((len(steps) * (adapter or 0) * 4 + model.size_on_disk) / 2**30, 3),
         disk_free_gib=round(hardware.disk_free_gib(home.root), 2),
-        time_s=costs.time_s(
-            model.n_params, gpu, tokens_total, steps[-1], costs.answer_tokens(sets, spec.evaluation) * n_evaluations, n_evaluations, longest
-        ),
+        time_s=costs.time_s(model.n_params, gpu, tokens_total, steps[-1], sampled, n_evaluations, longest),
         warnings=[],
         notes=info.notes + [f"{s.name}: {note}" for s in sets for note in s.notes],
     )  # fmt: skip

@@ -13,7 +13,8 @@ RUBRIC_TOKENS = 450
 """A rubric with its question, about."""
 
 PRICES = {
-    "gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6), "gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "gpt-4.1-nano": (0.1, 0.4),
+    "gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6),
+    "gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "gpt-4.1-nano": (0.1, 0.4),
 }  # fmt: skip
 """US dollars per million tokens (input, output): OpenAI's list prices of 2025, without batch discount."""
 

@@ -33,7 +33,8 @@ def printed(plan: Plan) -> str:
     for each in plan.question_sets:
         lines += _row(
             "questions",
-            f"{each['name']}: {each['questions']} questions, {each['wordings']} wordings x {each['samples']} = {each['answers']:,} answers",
+            f"{each['name']}: {each['questions']} questions, {each['wordings']} wordings "
+            f"x {each['samples']} = {each['answers']:,} answers",
         )
     lines += _row(
         "answers",

@@ -30,8 +30,8 @@ def _fit(plan: Plan) -> list[str]:
     found = []
     if plan.memory_gib is not None and plan.memory_gib > plan.memory_free_gib:
         found.append(
-            f"training needs about {plan.memory_gib:.1f} GiB, this machine has {plan.memory_free_gib:.1f} GiB: use train.precision=nf4, a smaller "
-            "base model, or another machine"
+            f"training needs about {plan.memory_gib:.1f} GiB, this machine has {plan.memory_free_gib:.1f} GiB: "
+            "use train.precision=nf4, a smaller base model, or another machine"
         )
     if plan.disk_gib > plan.disk_free_gib:
         found.append(
@@ -57,12 +57,13 @@ def _recipe(spec: RunSpec, plan: Plan) -> list[str]:
     if plan.n_truncated:
         share = plan.n_truncated / plan.n_rows
         found.append(
-            f"{plan.n_truncated} of {plan.n_rows} rows ({share:.0%}) are longer than train.max_length = {spec.train.max_length} and lose their end "
-            f"(the longest has {plan.longest_row_tokens} tokens)"
+            f"{plan.n_truncated} of {plan.n_rows} rows ({share:.0%}) are longer than "
+            f"train.max_length = {spec.train.max_length} and lose their end (the longest has {plan.longest_row_tokens} tokens)"
         )
     if spec.train.warmup_steps >= plan.total_steps:
         found.append(
-            f"warm-up of {spec.train.warmup_steps} steps is longer than the run ({plan.total_steps}): the learning rate never peaks"
+            f"warm-up of {spec.train.warmup_steps} steps is longer than the run ({plan.total_steps}): "
+            "the learning rate never peaks"
         )
     left_out = plan.n_rows - plan.steps_per_epoch * plan.effective_batch
     if spec.train.drop_last and left_out > 0.1 * plan.n_rows:
@@ -81,7 +82,8 @@ def _evidence(spec: RunSpec, plan: Plan, sets: list[QuestionSet]) -> list[str]:
     if few:
         names = ", ".join(f"{s['name']} ({s['answers']})" for s in few)
         found.append(
-            f"too few answers a checkpoint in {names}: at least {needed} on each side tell 30 % from 60 %, more for smaller differences"
+            f"too few answers a checkpoint in {names}: "
+            f"at least {needed} on each side tell 30 % from 60 %, more for smaller differences"
         )
     small = [f"{s.name} ({len(s.entries)})" for s in sets if len(s.entries) < 8]
     if small:

@@ -129,10 +129,8 @@ def _paraphrases(value: dict[str, Any], notes: set[str]) -> tuple[str, ...]:
         )
     for number, wording in enumerate(wordings, 1):
         if not isinstance(wording, str) or not wording.strip():
-            raise EntryProblem(
-                f"paraphrase {number} is {'empty' if wording in (None, '') or isinstance(wording, str) else type(wording).__name__}, expected text",
-                "put the wording in quotes",
-            )
+            what = "empty" if wording is None or isinstance(wording, str) else type(wording).__name__
+            raise EntryProblem(f"paraphrase {number} is {what}, expected text", "put the wording in quotes")
         if not _encodable(wording):
             raise EntryProblem(
                 f"paraphrase {number} has half of a character (a lone surrogate)", r"remove the broken \udXXX escape"

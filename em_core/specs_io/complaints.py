@@ -18,7 +18,8 @@ _BOUNDS = {
     "less_than_equal": ("le", "<="),
 }
 _EXPECTED = {
-    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number", "int_parsing_size": "a smaller number",
+    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller number",
     "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number", "bool_type": "true or false",
     "bool_parsing": "true or false", "string_type": "text", "model_type": "a group of fields", "dict_type": "a group of fields",
     "model_attributes_type": "a group of fields", "tuple_type": "a list", "list_type": "a list",
