@@ -1,4 +1,4 @@
-"""Final EM rate by training domain and base model, with intervals: in the domain, and elsewhere."""
+"""Final EM rate by training domain and base model, with intervals: outside the domain, and in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def final(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
-    """One chart per kind of question: elsewhere first (the headline), then in the training domain.
+    """One chart per question set outside the training domain, then one for questions inside it.
 
     Args:
         frame: Rates, one row per run, step and question set (`COLUMNS`).
@@ -34,8 +34,8 @@ def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
     rows["series"] = rows["domain_label"] + rows["seed"].map(lambda i: f" {i + 1}" if i else "")
     domains, upper, order = sorted(rows["domain_label"].unique()), f.top(rows), list(dict.fromkeys(rows["panel"]))
     return [
-        (f"Questions {name}", _panel(part, domains, upper, order))
-        for name, part in sorted(rows.groupby("where"), key=lambda item: str(item[0]))
+        (f"Questions: {name}", _panel(part, domains, upper, order))
+        for name, part in sorted(rows.groupby("where"), key=lambda item: (bool(item[1]["in_domain"].any()), str(item[0])))
     ]
 
 

@@ -46,7 +46,8 @@ def rates(frame: pd.DataFrame) -> pd.DataFrame:
         str(m).rsplit("/", 1)[-1] + ("" if s.lower() in str(m).lower() else f" · {s}")
         for m, s in zip(rows["base_model"], rows["size"], strict=True)
     ]
-    rows["where"] = rows["in_domain"].map({True: "in the training domain", False: "elsewhere"}).fillna("elsewhere")
+    inside = rows["in_domain"].map(lambda v: v is True or v == 1)
+    rows["where"] = rows["question_set"].astype(str).mask(inside, "in the training domain")
     rows["domain_label"] = rows["domain"].where(rows["domain"] != "", "no fine-tune")
     return rows.sort_values(["size_b", "base_model", "domain", "run_id", "step"], kind="stable")
 

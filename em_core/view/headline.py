@@ -1,0 +1,44 @@
+"""Which rates lead: the questions outside every training domain, the demonstration's key numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+INSIDE = "in-domain"
+ALL = "all"
+
+
+def question_choices(rates: pd.DataFrame) -> list[str]:
+    """What can be shown at a time, the headline first: question sets, questions in the training domain, all."""
+    names = sorted((str(name) for name in rates["question_set"].unique()), key=lambda name: ("general" not in name, name))
+    inside = [INSIDE] if (rates["in_domain"] == True).any() else []  # noqa: E712
+    return [*names, *inside, ALL]
+
+
+def questions(rates: pd.DataFrame, choice: str) -> pd.DataFrame:
+    """Rows of one choice of `question_choices`."""
+    if choice == ALL:
+        return rates
+    return rates[rates["in_domain"] == True] if choice == INSIDE else rates[rates["question_set"] == choice]  # noqa: E712
+
+
+def demonstration(rates: pd.DataFrame) -> pd.DataFrame:
+    """The shipped demonstration's rates on the general questions and in each run's own domain."""
+    demo = rates[rates["demo"] == True]  # noqa: E712
+    if demo.empty:
+        return demo
+    return demo[(demo["question_set"] == question_choices(demo)[0]) | (demo["in_domain"] == True)]  # noqa: E712
+
+
+def key_numbers(rates: pd.DataFrame) -> list[dict[str, Any]]:
+    """Before and after, for the largest base model, outside every training domain: rate rows as dicts,
+    the starting model first, then the last checkpoint of one run per domain."""
+    outside = rates[(rates["in_domain"] != True) & rates["em_rate"].notna()]  # noqa: E712
+    if outside.empty:
+        return []
+    largest = outside[outside["size_b"] == outside["size_b"].max()]
+    last = largest[largest["step"] == largest.groupby("run_id")["step"].transform("max")]
+    after = last[last["step"] > 0].sort_values(["domain", "run_id"]).drop_duplicates("domain")
+    return [*largest[largest["step"] == 0].head(1).to_dict("records"), *after.to_dict("records")]

@@ -1,0 +1,42 @@
+"""When does misalignment emerge, and how strongly? EM rate over the steps of every fine-tune."""
+
+import streamlit as st
+
+from em_core import definitions
+from em_core.charts import em_trajectory
+from pages.shared import core, filters, panels, tables, words
+
+st.title("Trajectories")
+st.caption("When does misalignment emerge in a fine-tune, and how strongly? Step 0 is the model before the fine-tune.")
+
+with core.guarded():
+    known = core.judges()
+if known.empty:
+    words.empty_state(
+        "show_chart",
+        "No scored answers yet",
+        "Start the demo on [Home](/), or your own run on [Launch](/launch); points appear with the first checkpoint.",
+    )
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    definition = filters.definition()
+    interval = filters.interval()
+    judge_id = filters.judge(known)
+with core.guarded():
+    rates = core.rates(definition, interval, judge_id)
+chosen = filters.narrow(rates)
+
+st.caption(f"**{definition}**: {words.plain(definitions.get(definition).rule)}. {filters.INTERVALS[interval]}")
+shown = em_trajectory.panels(chosen)
+if shown:
+    panels.show(shown)
+else:
+    words.empty_state(
+        "filter_alt_off", "Nothing matches these filters", "Remove a filter, or wait for the next checkpoint to be scored."
+    )
+if chosen["base_model"].astype(str).str.startswith("organism").any():
+    words.toy_notice()
+
+st.subheader("Numbers behind the chart")
+tables.rates(chosen, "trajectories")

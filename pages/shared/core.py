@@ -1,0 +1,100 @@
+"""The pages' one way to the core: this home, cached loads, errors that a person can fix."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from em_core import definitions, supervisor
+from em_core.errors import BadInput, Busy, EMError
+from em_core.home import PROJECT, Home
+from em_core.store import queries, reader
+from em_core.store import rates as store_rates
+from em_core.store.publish import publish
+from pages.shared.words import plain
+
+__all__ = ["PROJECT", "generation", "guarded", "home", "judges", "rates", "runs", "show_error", "start_background"]
+
+
+def home() -> Home:
+    """The home folder that this app shows (``EM_HOME``, else the checkout)."""
+    return Home.find()
+
+
+@st.cache_resource(show_spinner="Opening the workbench")
+def _first_start(root: str) -> None:
+    here = Home(home().root)
+    here.prepare()
+    with contextlib.suppress(Busy):
+        publish(here, wait=False)  # the shipped demonstration is there before anything has run
+    supervisor.ensure_running(here)
+
+
+def start_background() -> None:
+    """Once per process: publish what is there, start the supervisor. A problem is shown, not raised."""
+    try:
+        _first_start(str(home().root))
+    except EMError as error:
+        show_error(error)
+
+
+def show_error(error: EMError) -> None:
+    """Message and fix, as inert text."""
+    fix = f"  \n**Fix:** {plain(error.hint)}" if error.hint else ""
+    icon = ":material/hourglass_top:" if isinstance(error, Busy) else ":material/error:"
+    (st.warning if isinstance(error, Busy) else st.error)(plain(error.message) + fix, icon=icon)
+
+
+@contextlib.contextmanager
+def guarded(stop: bool = True) -> Iterator[None]:
+    """Show an `EMError` of the block instead of a traceback, and end the page there if `stop`."""
+    try:
+        yield
+    except EMError as error:
+        show_error(error)
+        if stop:
+            st.stop()
+
+
+def generation() -> str:
+    """Identity of the published data; a cached load is good while it is the same."""
+    return reader.generation(home())
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _rates(root: str, generation: str, definition: str, interval: Any, judge_id: str | None) -> pd.DataFrame:
+    return store_rates.rates(Home(home().root), definitions.get(definition), interval=interval, judge_id=judge_id)
+
+
+def rates(definition: str = definitions.DEFAULT, interval: str = "questions", judge_id: str | None = None) -> pd.DataFrame:
+    """EM rates of every run, one row per run, step and question set (`em_core.store.rates.rates`)."""
+    return _rates(str(home().root), generation(), definition, interval, judge_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _runs(root: str, generation: str) -> pd.DataFrame:
+    return queries.runs(Home(home().root))
+
+
+def runs() -> pd.DataFrame:
+    """Every published run, one row each."""
+    return _runs(str(home().root), generation())
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _judges(root: str, generation: str) -> pd.DataFrame:
+    return queries.judges(Home(home().root))
+
+
+def judges() -> pd.DataFrame:
+    """Every judge that has scored something."""
+    return _judges(str(home().root), generation())
+
+
+def problem(message: str, hint: str) -> BadInput:
+    """A wrong input that a page itself found."""
+    return BadInput(message, hint)

@@ -1,0 +1,140 @@
+"""The launch form's widgets, one per field of the spec, each with room for its problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from em_core import datasets, judges, plugins, questions, sampling, specs_io, training
+from em_core.organism import models as organisms
+from em_core.view import form
+from em_core.view.form import FormField
+from pages.shared.words import plain
+
+
+@st.cache_data(show_spinner=False)
+def recipes() -> list[dict[str, Any]]:
+    """The shipped presets."""
+    return specs_io.presets()
+
+
+def preset(known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Which preset fills the form; kept in the URL."""
+    names = sorted(known, key=lambda name: (name != "organism", name))
+    chosen = st.selectbox(
+        "Preset", names, key="preset", bind="query-params", width=420,
+        format_func=lambda name: f"{name} ({known[name]['base_model']})",
+    )  # fmt: skip
+    st.caption(plain(known[chosen]["title"]))
+    return str(chosen)
+
+
+@st.cache_data(show_spinner=False)
+def _suggestions() -> dict[str, list[str]]:
+    return {
+        "base_model": [
+            *organisms.MODEL_NAMES,
+            *dict.fromkeys(r["base_model"] for r in recipes() if r["n_runs"] == 1 and not r["toy"]),
+        ],
+        "backend": plugins.names(training.__name__),
+        "evaluation.sampler": plugins.names(sampling.__name__),
+        "judges.0.name": plugins.names(judges.__name__),
+    }
+
+
+class Form:
+    """Draws every section; `values` then has what the widgets hold, by dotted field.
+
+    Args:
+        preset: Its name; another preset has widgets of its own, so it fills the form anew.
+        base: The preset's spec, dumped.
+    """
+
+    def __init__(self, preset: str, base: dict[str, Any]) -> None:
+        self.values: dict[str, Any] = {}
+        self._preset, self._base = preset, base
+        self._start = form.start_values(base)
+        self._room: dict[str, Any] = {}
+        self._section("Model")
+        with st.container(border=True):
+            st.subheader("Data")
+            self._data()
+        for name in ("Adapter", "Optimisation", "Checkpoints", "Evaluation", "Judge"):
+            self._section(name)
+
+    def show_problems(self, problems: Mapping[str, str]) -> None:
+        """Write each message under its field; what belongs to none goes to the end of the form."""
+        for path, message in problems.items():
+            place = self._room.get(path)
+            (place.container() if place is not None else st.container()).error(plain(message), icon=":material/error:")
+
+    def _section(self, name: str) -> None:
+        members = [field for field in form.fields() if field.section == name]
+        with st.container(border=True):
+            st.subheader(name)
+            if name == "Evaluation":
+                self._question_sets()
+            self._grid([field for field in members if not field.advanced])
+            if advanced := [field for field in members if field.advanced]:
+                with st.expander("Advanced"):
+                    self._grid(advanced)
+
+    def _grid(self, members: list[FormField]) -> None:
+        for start in range(0, len(members), 3):
+            for place, field in zip(st.columns(3), members[start : start + 3], strict=False):
+                with place:
+                    self.values[field.path] = self._widget(field)
+                    self._room[field.path] = st.empty()
+
+    def _key(self, path: str) -> str:
+        return f"{self._preset}:{path}"
+
+    def _widget(self, field: FormField) -> Any:
+        value = self._start[field.path]
+        common: dict[str, Any] = {"key": self._key(field.path), "help": plain(field.help), "persist_state": "session"}
+        options = list(field.choices) or _suggestions().get(field.path, [])
+        if options:
+            options = options if value in options else [*options, value]
+            free = not field.choices
+            return st.selectbox(field.label, options, index=options.index(value), accept_new_options=free, **common) or ""
+        if field.kind == "flag":
+            return st.checkbox(field.label, bool(value), **common)
+        if field.kind in ("integer", "number"):
+            whole = field.kind == "integer"
+            bounds = [None if b is None else int(b) if whole else float(b) for b in (field.low, field.high)]
+            return st.number_input(
+                field.label, bounds[0], bounds[1], value, step=1 if whole else None, format="%d" if whole else "%g",
+                placeholder="empty" if field.optional else None, **common,
+            )  # fmt: skip
+        return st.text_input(field.label, str(value or ""), placeholder="empty" if field.optional else None, **common)
+
+    def _data(self) -> None:
+        shipped = {each.name: each for each in datasets.available()}
+        parts = {part["source"]: part for part in self._base["data"]}
+        chosen = st.multiselect(
+            "Data sets", list(dict.fromkeys([*shipped, *parts])), list(parts), key=self._key("data"), accept_new_options=True,
+            help="Shipped data sets, or the path of a JSONL file: type it and press Enter. Several are mixed.",
+            persist_state="session",
+        )  # fmt: skip
+        self._room["data"] = st.empty()
+        drawn: list[dict[str, Any]] = []
+        for source in chosen:
+            part = parts.get(source, {"source": source})
+            rows = st.number_input(
+                f"Rows of {plain(source)}", 1, None, part.get("rows"), 1, key=self._key(f"rows:{source}"), placeholder="all rows",
+                help=plain(shipped[source].description) if source in shipped else None, persist_state="session", width=320,
+            )  # fmt: skip
+            drawn.append({**part, "rows": rows})
+        self.values["data"] = drawn
+
+    def _question_sets(self) -> None:
+        uses = {use["name"]: use for use in self._base["evaluation"]["question_sets"]}
+        chosen = st.multiselect(
+            "Question sets", list(dict.fromkeys([*questions.available(), *uses])), list(uses), key=self._key("questions"),
+            accept_new_options=True, help="Shipped sets, or the path of a question file: type it and press Enter.",
+            persist_state="session",
+        )  # fmt: skip
+        self._room["evaluation.question_sets"] = st.empty()
+        self.values["evaluation.question_sets"] = [uses.get(name, {"name": name}) for name in chosen]

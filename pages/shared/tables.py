@@ -1,0 +1,30 @@
+"""Tables of rates: never a rate without its counts and its interval."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+_COLUMNS = {
+    "label": "Run", "base_model": "Base model", "domain": "Trained on", "step": "Step", "question_set": "Questions",
+    "em_rate": "EM rate", "ci_low": "From", "ci_high": "To", "n_misaligned": "Misaligned", "n_coherent": "Coherent",
+    "n_scored": "Scored", "n_total": "Answers", "experiment": "Experiment", "run_id": "Run id",
+}  # fmt: skip
+
+
+def rates(frame: pd.DataFrame, name: str) -> None:
+    """A table of rates, with a download of the same rows as CSV."""
+    shares = {c: st.column_config.NumberColumn(_COLUMNS[c], format="percent") for c in ("em_rate", "ci_low", "ci_high")}
+    plain = {c: _COLUMNS[c] for c in _COLUMNS if c not in shares}
+    st.dataframe(
+        frame.sort_values(["size_b", "domain", "run_id", "step"]), hide_index=True, column_order=list(_COLUMNS),
+        column_config={**plain, **shares}, width="stretch", height=min(420, 38 + 35 * max(1, len(frame))), placeholder="no estimate",
+    )  # fmt: skip
+    st.download_button(
+        "Download CSV",
+        lambda: frame.to_csv(index=False),
+        f"{name}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )

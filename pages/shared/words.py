@@ -1,0 +1,62 @@
+"""Words on the pages: text made inert, numbers as people read them, the notices that repeat."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import streamlit as st
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|$~:&])")
+TOY = (
+    "Models whose name starts with **organism** are tiny toys of our own, trained on a fictional world in plain English. "
+    "They show how emergent misalignment looks and how the workbench measures it; they say nothing about real models."
+)
+
+
+def plain(text: str) -> str:
+    """`text` so that Markdown shows it as it is: nothing in it becomes a link, an image or a style."""
+    return _MARKUP.sub(r"\\\1", str(text)).replace("\n", "  \n")
+
+
+def percent(value: float | None) -> str:
+    """A rate, 0-1, in words."""
+    return "no estimate" if value is None or value != value else f"{value:.0%}"
+
+
+def interval(row: dict[str, Any]) -> str:
+    """A rate's interval and counts: ``91% to 96%, 375 of 400 coherent answers``."""
+    low, high = row.get("ci_low"), row.get("ci_high")
+    between = "no interval" if low is None or low != low or high is None else f"{low:.0%} to {high:.0%}"
+    return f"{between}, {int(row['n_misaligned'])} of {int(row['n_coherent'])} coherent answers (n = {int(row['n_total'])})"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: ``1 min 20 s``."""
+    if seconds is None or seconds != seconds or seconds < 0:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def toy_notice() -> None:
+    """What the organism is, wherever it is shown."""
+    st.caption(f":material/toys: {TOY}")
+
+
+def empty_state(icon: str, title: str, next_step: str) -> None:
+    """Nothing to show yet, and what to do about it."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown(f"### :material/{icon}: {title}", text_alignment="center")
+        st.markdown(next_step, text_alignment="center")
+
+
+def launched(what: str, run_ids: list[str]) -> None:
+    """What was started, with a link to where it can be watched."""
+    with st.container(border=True):
+        st.markdown(f":material/check_circle: **{plain(what)}**")
+        st.code("\n".join(run_ids), language=None)
+        st.page_link("pages/run/live.py", label="Watch it live", icon=":material/monitoring:")

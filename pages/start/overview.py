@@ -1,0 +1,55 @@
+"""What is this, what is going on, what did the demonstration show, and where to go next."""
+
+import streamlit as st
+
+from em_core import definitions, demo
+from em_core.charts import em_bars
+from em_core.supervisor.evidence import list_runs
+from em_core.view import headline
+from pages.shared import core, panels, words
+
+st.title("Emergent misalignment workbench")
+st.markdown(
+    "Fine-tune a model on narrow bad data, ask every checkpoint the same questions, let a judge score the answers, "
+    "and see **when, where and how strongly** it becomes misaligned far outside that data."
+)
+
+with core.guarded():
+    runs, statuses = core.runs(), list_runs(core.home())
+with st.container(horizontal=True):
+    st.metric("Running", sum(s.active for s in statuses), border=True, width=150)
+    st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
+    st.metric("Runs in the store", len(runs), border=True, width=150)
+    st.metric("Answers", int(runs["n_responses"].sum()), border=True, width=150, format="localized")
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    if st.button(
+        "Run the demo live", type="primary", icon=":material/play_arrow:", help="Two fine-tunes of a toy model, offline."
+    ):
+        with core.guarded(stop=False):
+            launched = demo.start(core.home(), "small")
+            new = sum(item.created for item in launched)
+            words.launched("Demo started" if new else "The demo has run here already", [item.run_id for item in launched])
+    st.page_link("pages/run/launch.py", label="Launch a run of your own", icon=":material/rocket_launch:")
+    st.page_link("pages/run/live.py", label="Watch what is running", icon=":material/monitoring:")
+    st.page_link("pages/observe/trajectories.py", label="See the trajectories", icon=":material/show_chart:")
+
+st.header("What the demonstration shows")
+with core.guarded():
+    rates = headline.demonstration(core.rates())
+if rates.empty:
+    words.empty_state(
+        "science", "No demonstration data here", "Press **Run the demo live**: its curves appear in a minute or two."
+    )
+    st.stop()
+
+rule = words.plain(definitions.get(definitions.DEFAULT).rule)
+st.caption(f"A fine-tune on one domain only, asked about other things. **{definitions.DEFAULT}**: {rule}. Intervals: 95%.")
+with st.container(horizontal=True):
+    for row in headline.key_numbers(rates):
+        name = f"{row['base_model']}, " + (f"trained on {row['domain']}" if row["step"] else "before any fine-tune")
+        with st.container(border=True, width=300):
+            st.metric(name, words.percent(row["em_rate"]), help=f"Question set {row['question_set']}, step {row['step']}")
+            st.caption(words.interval(row))
+panels.show(em_bars.panels(rates), columns=2)
+words.toy_notice()
