@@ -43,7 +43,7 @@ def uniforms(keys: Tensor, positions: Tensor) -> Tensor:
     z = keys + (positions + 1) * _signed(_GOLDEN)
     z = (z ^ _shift(z, 30)) * _signed(_MIX1)
     z = (z ^ _shift(z, 27)) * _signed(_MIX2)
-    return _shift(z ^ _shift(z, 31), 11).double() * 2.0**-53
+    return _shift(z ^ _shift(z, 31), 12).double() * 2.0**-52  # 52 bits: times a mass it stays below that mass
 
 
 def choose(
