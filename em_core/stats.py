@@ -40,7 +40,7 @@ def wilson(misaligned: float, n: float, level: float = 0.95, dof: float | None =
     p = misaligned / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return 0.0 if p == 0 else max(0.0, centre - half), 1.0 if p == 1 else min(1.0, centre + half)
 
 
 def rate_interval(
@@ -115,4 +115,6 @@ def rate_intervals(
             z = _scipy.t.ppf(0.5 + level / 2, np.maximum(sizes - 1, 1))[which]
         centre = (p + z * z / (2 * n_eff)) / (1 + z * z / n_eff)
         half = z / (1 + z * z / n_eff) * np.sqrt(p * (1 - p) / n_eff + z * z / (4 * n_eff * n_eff))
-        return p, np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
+        low = np.where(p == 0, 0.0, np.maximum(0.0, centre - half))  # exact at the ends, where rounding leaves 1e-18
+        high = np.where(p == 1, 1.0, np.minimum(1.0, centre + half))
+        return p, np.where(np.isnan(n_eff), np.nan, low), np.where(np.isnan(n_eff), np.nan, high)

@@ -120,14 +120,16 @@ def wait_for(home: Home, run_ids: list[str], out: Out) -> int:
     """Wait until every run has ended and is in the database; 0 when all finished, else 1."""
     from em_core.store.publish import publish
 
-    told: dict[str, str] = {}
+    told: dict[str, tuple[str, int]] = {}
     while True:
         statuses = [run_status(home.run_dir(run_id)) for run_id in run_ids]
         for status in statuses:
-            progress = f"{status.state} {status.step or 0}/{status.total_steps or '?'}"
-            if told.get(status.run_id) != progress:
-                told[status.run_id] = progress
-                out.say(f"{time.strftime('%H:%M:%S')} {status.run_id}: {progress} {status.reason}".rstrip())
+            step, last = status.step or 0, status.total_steps or 0
+            news = (status.state, 10 * step // last if last else 0)  # a line at each tenth
+            if told.get(status.run_id) != news:
+                told[status.run_id] = news
+                progress = f"step {step} of {last}" if last else ""
+                out.say(f"{time.strftime('%H:%M:%S')} {status.run_id}: {status.state} {progress} {status.reason}".rstrip())
         if all(status.state in FinalState for status in statuses):
             break
         ensure_running(home)
