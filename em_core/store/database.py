@@ -45,6 +45,7 @@ def open_for_writing(path: Path) -> duckdb.DuckDBPyConnection:
     """Open a private copy (never the published file) read-write."""
     connection = duckdb.connect(str(path), config={"threads": 2, "autoinstall_known_extensions": False})
     connection.execute("SET memory_limit = '2GB'")
+    connection.execute("SET checkpoint_threshold = '1KB'")  # a commit writes the file itself, without a log first
     return connection
 
 

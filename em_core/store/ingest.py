@@ -1,6 +1,6 @@
 """Event files -> batches of columns, from the stored byte offsets up to each file's last newline.
 
-Memory is bounded: a batch holds about 8 MB of lines, whatever the size of the files. An unterminated
+Memory is bounded: a batch holds about 16 MB of lines, two at a time, whatever the size of the files. An unterminated
 last line is left alone until it is terminated. A file whose head changed belongs to a run that was
 deleted and created again under the same name: the run is read anew. A file that shrank is
 quarantined once and not read any further.
@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,12 +20,13 @@ import pyarrow as pa
 
 from em_core.home import Home
 from em_core.records import RECORDS
+from em_core.store import fast
 from em_core.store.parse import Block, Damage, Event, Misfit, arrow_schema, columns, parse_block, problem
 
 log = logging.getLogger(__name__)
 
 READ_BYTES = 4 << 20
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 16 << 20
 MAX_LINE_BYTES = 64 << 20
 _HEAD_BYTES = 512
 
@@ -169,6 +171,15 @@ def read_blocks(source: Source, offset: int) -> Iterator[Block]:
                     too_long, head, parts = True, b"".join(parts)[:800], []
 
 
+def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, the next one read in a thread while the caller works on the last one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ingest") as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
 def read_batches(work: Work) -> Iterator[Batch]:
     """Batches of about `BATCH_BYTES` over all files to read, in order. Nothing new gives no batch."""
     blocks: list[Block] = []
@@ -177,7 +188,7 @@ def read_batches(work: Work) -> Iterator[Batch]:
     for source, mark in work.read:
         try:
             for block in read_blocks(source, mark.byte_offset):
-                blocks.append(parse_block(block) if block.data else block)
+                blocks.append(_parsed(block))
                 marks[source.key] = mark = _advance(source, mark, block.offset + len(block.data))
                 size += len(block.data)
                 if size >= BATCH_BYTES:
@@ -196,31 +207,61 @@ def _advance(source: Source, mark: Mark, offset: int) -> Mark:
     return Mark(offset, mark.head_bytes, mark.head_sha256)
 
 
+def _parsed(block: Block) -> Block:
+    block.tables = fast.read_tables(block.data)
+    return block if block.tables is not None or not block.data else parse_block(block)
+
+
 def _batch(blocks: list[Block], marks: dict[str, Mark]) -> Batch:
+    groups = [_by_kind(block) for block in blocks]
     tables: dict[str, pa.Table] = {}
     for kind in RECORDS:
         try:
-            table = _table(kind, blocks)
+            table = _table(kind, blocks, groups)
         except Misfit:
-            for block in blocks:
+            for number, block in enumerate(blocks):
                 for line, event in enumerate(block.events):
                     if event is not None and event["kind"] == kind and (reason := problem(kind, event)):
                         block.damage(line, reason)
-            table = _table(kind, blocks)
+                groups[number] = _by_kind(block)
+            table = _table(kind, blocks, groups)
         if table is not None:
             tables[kind] = table
     damages = [(block.file, damage) for block in blocks for damage in sorted(block.damages, key=lambda d: d.byte_offset)]
     return Batch(tables, damages, marks, sum(table.num_rows for table in tables.values()))
 
 
-def _table(kind: str, blocks: list[Block]) -> pa.Table | None:
+def _by_kind(block: Block) -> dict[str, list[Event]]:
+    groups: dict[str, list[Event]] = {}
+    for event in block.events:
+        if event is not None:
+            groups.setdefault(event["kind"], []).append(event)
+    return groups
+
+
+def _table(kind: str, blocks: list[Block], groups: list[dict[str, list[Event]]]) -> pa.Table | None:
+    """The kind's rows of all blocks in their order, run_id first; events of neighbouring blocks go together."""
+    parts: list[pa.Table] = []
     events: list[Event] = []
     runs: list[pa.Array] = []
-    for block in blocks:
-        mine = [event for event in block.events if event is not None and event["kind"] == kind]
-        if mine:
-            events += mine
-            runs.append(pa.repeat(pa.scalar(block.run_id, pa.string()), len(mine)))
-    if not events:
-        return None
-    return pa.Table.from_arrays([pa.concat_arrays(runs), *columns(kind, events)], schema=arrow_schema(kind))
+
+    def close() -> None:
+        if events:
+            parts.append(pa.Table.from_arrays([pa.concat_arrays(runs), *columns(kind, events)], schema=arrow_schema(kind)))
+            events.clear()
+            runs.clear()
+
+    for block, group in zip(blocks, groups, strict=True):
+        if block.tables is not None and kind in block.tables:
+            close()
+            table = block.tables[kind]
+            parts.append(table.add_column(0, "run_id", _repeat(block.run_id, table.num_rows)))
+        elif kind in group:
+            events += group[kind]
+            runs.append(_repeat(block.run_id, len(group[kind])))
+    close()
+    return pa.concat_tables(parts) if parts else None
+
+
+def _repeat(text: str, n: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), n)

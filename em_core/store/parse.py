@@ -50,7 +50,7 @@ class Damage:
 @dataclass(frozen=True)
 class _Field:
     name: str
-    type: type
+    python: type
     accepted: frozenset[type]
     default: Any  # _ABSENT when the field is required
 
@@ -66,6 +66,7 @@ class Block:
         data: The raw lines; the last byte is a newline.
         events: One per line, None where the line was damaged or blank.
         damages: The lines that were not kept.
+        tables: The events by kind instead, where the block was read the quick way (`fast.py`).
     """
 
     file: str
@@ -74,6 +75,7 @@ class Block:
     data: bytes
     events: list[Event | None] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
+    tables: dict[str, pa.Table] | None = None
 
     def damage(self, line: int, reason: str) -> None:
         """Put line number `line` (from 0) of this block aside."""
@@ -104,14 +106,14 @@ def plan(kind: str) -> tuple[_Field, ...]:
 
 def arrow_schema(kind: str) -> pa.Schema:
     """Columns of the kind's table, as inserted: run_id, t, then the record's fields."""
-    return pa.schema([("run_id", pa.string()), *((f.name, _ARROW[f.type]) for f in plan(kind))])
+    return pa.schema([("run_id", pa.string()), *((f.name, _ARROW[f.python]) for f in plan(kind))])
 
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_no_constant).scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_no_constant).scan_once  # type: ignore[attr-defined]
 
 
 def _object(line: str) -> Event | None:
@@ -183,10 +185,10 @@ def problem(kind: str, event: Event) -> str | None:
             return f"{kind}: field {item.name!r} is missing"
         if type(value) not in item.accepted:
             found = _WORDS.get(type(value), type(value).__name__)
-            return f"{kind}: field {item.name!r}: expected {_WORDS[item.type]}, found {found}"
-        if item.type is int and value is not None and value not in _INT64:
+            return f"{kind}: field {item.name!r}: expected {_WORDS[item.python]}, found {found}"
+        if item.python is int and value is not None and value not in _INT64:
             return f"{kind}: field {item.name!r}: expected a 64-bit integer, found a larger one"
-        if item.type is float and value is not None and not _finite(value):
+        if item.python is float and value is not None and not _finite(value):
             return f"{kind}: field {item.name!r}: expected a finite number"
     return None
 
@@ -219,15 +221,15 @@ def columns(kind: str, events: Sequence[Event]) -> list[pa.Array]:
         if not types <= item.accepted:
             raise Misfit(item.name)
         try:
-            if item.type is float and int in types:
+            if item.python is float and int in types:
                 column = tuple(v if v is None else float(v) for v in column)
-            array = pa.array(column, _ARROW[item.type])
+            array = pa.array(column, _ARROW[item.python])
         except UnicodeEncodeError:  # lone surrogates, legal in JSON but not in UTF-8
             clean = [v if v is None else v.encode("utf-8", "replace").decode("utf-8") for v in column]
             array = pa.array(clean, pa.string())
         except (OverflowError, pa.ArrowInvalid) as error:
             raise Misfit(item.name) from error
-        if item.type is float and len(array) > array.null_count and not pc.all(pc.is_finite(array)).as_py():
+        if item.python is float and len(array) > array.null_count and not pc.all(pc.is_finite(array)).as_py():
             raise Misfit(item.name)
         out.append(array)
     return out

@@ -18,13 +18,14 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from em_core.errors import Busy
 from em_core.home import Home
 from em_core.store import database
 from em_core.store.append import Appender
-from em_core.store.ingest import Work, discover, plan_work, read_batches
+from em_core.store.ingest import Work, discover, plan_work, read_ahead, read_batches
 
 log = logging.getLogger(__name__)
 
@@ -132,11 +133,10 @@ def _write(temporary: Path, live: Path, work: Work, fresh: bool, force: bool) ->
         for source, mark in work.shrunk:
             appender.shrunk(source, mark)
         n_events = 0
-        batch = first
-        while batch is not None:
-            appender.add(batch)
-            n_events += batch.n_events
-            batch = next(batches, None)
+        if first is not None:
+            for batch in chain([first], read_ahead(batches)):
+                appender.add(batch)
+                n_events += batch.n_events
         appender.finish()
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT")

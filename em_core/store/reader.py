@@ -21,7 +21,12 @@ from em_core.errors import WorkFailed
 from em_core.home import Home
 from em_core.store import database
 
-_LIMITS = {"threads": 2, "memory_limit": "2GB", "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+_LIMITS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 2,
+    "memory_limit": "2GB",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 _ATTEMPTS = 20
 _lock = threading.Lock()
 _readers: dict[Path, Reader] = {}
