@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
-from em_core import home
+from em_core import home, plain_yaml
 from em_core.errors import BadInput
 from em_core.locate import shown
 
@@ -46,10 +45,17 @@ def available(index: Path = INDEX) -> list[DataSet]:
         BadInput: The index is damaged.
     """
     try:
-        entries = yaml.safe_load(index.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        stat = index.stat()
+    except OSError:
         return []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    return list(_read(index, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=8)
+def _read(index: Path, mtime_ns: int, size: int) -> tuple[DataSet, ...]:
+    try:
+        entries = plain_yaml.load(index.read_text(encoding="utf-8"), shown(index)).value
+    except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{shown(index)}: cannot be read ({error})", "restore the file from the repository") from error
     known = {f.name for f in fields(DataSet)}
     try:
@@ -61,4 +67,4 @@ def available(index: Path = INDEX) -> list[DataSet]:
     for each in sets:
         if Path(each.file).name != each.file:
             raise BadInput(f"{shown(index)}: {each.name}: {each.file!r} is not a plain file name", "name a file beside the index")
-    return sets
+    return tuple(sets)

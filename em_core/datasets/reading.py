@@ -125,14 +125,16 @@ def _values(file: BinaryIO, report: _Report, digest: Any) -> Iterator[tuple[int 
                 digest.update(raw)
                 size += len(raw)
             report.add(
-                number, f"is {size / 2**20:.1f} MiB long, at most {MAX_LINE_BYTES // 2**20} are allowed", "write one row a line"
+                number,
+                f"is {size / 2**20:.1f} MiB long, at most {MAX_LINE_BYTES // 2**20} MiB are allowed",
+                "write one row a line",
             )
             continue
         text = _decoded(raw, number, report)
         if text is None or not text.strip():
             continue
         try:
-            yield number, json.loads(text)
+            yield number, json.loads(text.rstrip("\r\n"))
         except json.JSONDecodeError as error:
             report.add(number, f"column {error.colno}: not valid JSON ({error.msg})", "write one complete JSON object a line")
         except (ValueError, RecursionError):

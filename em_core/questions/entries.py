@@ -194,8 +194,8 @@ def _number(value: dict[str, Any], key: str, kind: type, low: float, high: float
     if (
         isinstance(found, bool)
         or not isinstance(found, (int, float))
-        or (kind is int and found != int(found))
         or not low <= found <= high
+        or (kind is int and found != int(found))
     ):
         what = "a whole number" if kind is int else "a number"
         raise EntryProblem(f"{key} is {found!r}, expected {what} from {low:g} to {high:g}", f"correct {key}")

@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from em_core import plain_yaml
 from em_core.errors import BadInput, ManyProblems
 from em_core.locate import open_problem, plain_name, shown
 from em_core.questions.entries import Entry, EntryProblem, entry
 
 MAX_BYTES = 20 * 2**20
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_entries(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
@@ -34,7 +32,8 @@ def read_entries(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
         raise open_problem(path, error) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{shown(path)}: byte {error.start + 1} is not valid UTF-8", "save the file as UTF-8") from error
-    root, lines, problems = _parse_json(path, text) if path.suffix == ".json" else _parse_yaml(path, text)
+    root, lines = (_parse_json(path, text), []) if path.suffix == ".json" else _parse_yaml(path, text)
+    problems: list[tuple[str, str, str]] = []
     values = _as_list(path, root)
 
     notes: set[str] = set()
@@ -101,9 +100,9 @@ def _as_list(path: Path, root: Any) -> list[Any]:
     return root
 
 
-def _parse_json(path: Path, text: str) -> tuple[Any, list[int], list[tuple[str, str, str]]]:
+def _parse_json(path: Path, text: str) -> Any:
     try:
-        return json.loads(text), [], []
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise BadInput(
             f"{shown(path)}:{error.lineno}: column {error.colno}: not valid JSON ({error.msg})", "correct that line"
@@ -112,36 +111,6 @@ def _parse_json(path: Path, text: str) -> tuple[Any, list[int], list[tuple[str, 
         raise BadInput(f"{shown(path)}: not readable JSON (too deeply nested, or a number too long)", "simplify it") from error
 
 
-def _parse_yaml(path: Path, text: str) -> tuple[Any, list[int], list[tuple[str, str, str]]]:
-    """The value, the line of each entry, and keys that an entry has twice (YAML keeps the last silently)."""
-    try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            root = loader.construct_document(node) if node is not None else None
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{shown(path)}:{mark.line + 1}: column {mark.column + 1}" if mark else shown(path)
-        raise BadInput(
-            f"{place}: not valid YAML ({error.problem or error.context})", "correct that line; only plain data is read, no tags"
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = "too deeply nested" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise BadInput(f"{shown(path)}: not valid YAML ({reason})", "save it as plain UTF-8 YAML") from error
-    children = node.value if isinstance(node, yaml.SequenceNode) else []
-    problems = []
-    for child in children:
-        keys: set[str] = set()
-        for key, _ in child.value if isinstance(child, yaml.MappingNode) else []:
-            if key.value in keys and key.value != "<<":
-                problems.append(
-                    (
-                        f"{shown(path)}:{key.start_mark.line + 1}",
-                        f"key {key.value!r} is given twice in one entry",
-                        "keep one of them",
-                    )
-                )
-            keys.add(key.value)
-    return root, [child.start_mark.line + 1 for child in children], problems
+def _parse_yaml(path: Path, text: str) -> tuple[Any, list[int]]:
+    document = plain_yaml.load(text, shown(path))
+    return document.value, document.lines

@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from em_core import plain_yaml
 from em_core.errors import BadInput
 from em_core.spec import RunSpec
 from em_core.specs_io.complaints import Problem
-from em_core.specs_io.documents import parse
 from em_core.specs_io.fields import kind_of, suggestion
 
 MAX_RUNS = 1000
@@ -38,7 +38,7 @@ def apply(document: dict[str, Any], overrides: list[str]) -> tuple[dict[str, Any
             problems.append((f"--set {override}", "expected KEY=VALUE", "e.g. --set train.learning_rate=1e-4"))
             continue
         try:
-            _assign(result, key.split("."), parse(text, f"--set {key}"), RunSpec, "")
+            _assign(result, key.split("."), plain_yaml.load(text, f"--set {key}").value, RunSpec, "")
         except BadInput as error:
             problems.append(("", error.message, error.hint))
     return result, problems

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from em_core import plain_yaml
+from em_core.errors import BadInput
 from em_core.spec import RunSpec
 from em_core.specs_io.fields import kind_of
 
@@ -74,13 +76,11 @@ def _differences(spec: BaseModel, other: BaseModel, place: str) -> list[str]:
 
 def _flow(value: Any) -> str:
     """A value on one line, bare where that reads back as the same text."""
-    from em_core.specs_io.documents import parse
-
     if isinstance(value, str) and value and value == value.strip() and value.isprintable():
         try:
-            if parse(value, "") == value:
+            if plain_yaml.load(value, "").value == value:
                 return value
-        except Exception:  # not readable when bare: quoted below
+        except BadInput:  # not readable when bare
             return json.dumps(value)
     return json.dumps(value)
 

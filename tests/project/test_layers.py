@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"worker"},
     {"evaluation", "plan"},
     {"training", "sampling", "judges", "charts", "store"},
-    {"datasets", "questions", "schedule", "events", "stats", "organism", "specs_io", "checkpoints", "chat", "lease", "memory", "view", "locate"},
+    {"datasets", "questions", "schedule", "events", "stats", "organism", "specs_io", "checkpoints", "chat", "lease", "memory", "view", "locate", "plain_yaml"},
     {"spec", "records", "definitions", "home", "machine"},
     {"plugins"},
     {"errors"},
