@@ -11,6 +11,7 @@ The file's content (pid, start time, boot id) is for people; it is never believe
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -52,10 +53,9 @@ class Lease:
         """
         lease = cls(run_dir / "lease")
         inherited = os.environ.pop(FD_VARIABLE, "")
-        if inherited.isdecimal() and lease.adopt(int(inherited)):
-            return lease
-        if not lease.acquire():
+        if not (inherited.isdecimal() and lease.adopt(int(inherited))) and not lease.acquire():
             raise Busy(f"{run_dir.name}: another process works on this run", f"`python -m em_core stop {run_dir.name}` ends it")
+        lease.sign()
         return lease
 
     def acquire(self, *, blocking: bool = False, timeout_s: float | None = None) -> bool:
@@ -73,7 +73,8 @@ class Lease:
         """
         if self._fd >= 0:
             return True
-        give_up = time.monotonic() + (_PROBE_PAUSE_S * _PROBE_TRIES if not blocking else timeout_s if timeout_s is not None else float("inf"))
+        patience_s = (float("inf") if timeout_s is None else timeout_s) if blocking else _PROBE_PAUSE_S * _PROBE_TRIES
+        give_up = time.monotonic() + patience_s
         while True:
             try:
                 fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -112,11 +113,13 @@ class Lease:
     def _take(self, fd: int) -> None:
         self._fd = fd
         _open_leases.add(self)
-        try:
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, json.dumps(_identity()).encode(), 0)
-        except OSError:
-            pass  # disk full: the content is informative only
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)  # what it says is about an earlier holder
+
+    def sign(self) -> None:
+        """Write into the file who we are, so that `holder_pid` can tell. For those who hold it to work, not to hand it on."""
+        with contextlib.suppress(OSError):  # disk full: the content is informative only
+            os.pwrite(self.fileno(), json.dumps(_identity()).encode(), 0)
 
     def fileno(self) -> int:
         """The descriptor that carries the lease, for ``pass_fds``.

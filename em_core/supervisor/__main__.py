@@ -14,8 +14,8 @@ from em_core.home import Home
 from em_core.lease import Lease
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns 0 also when another supervisor is at it already."""
+def main(argv: list[str] | None = None, **options: object) -> int:
+    """Entry point; returns 0 also when another supervisor is at it already. `options` go to `Supervisor`."""
     parser = argparse.ArgumentParser(prog="python -m em_core.supervisor", description=__doc__)
     parser.add_argument("--home", default=None, help="folder with runs/ (default: EM_HOME, else the checkout)")
     parser.add_argument("--idle-s", type=float, default=float(os.environ.get("EM_IDLE_S", "600")), help="end after this many idle seconds")
@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
         if not lease.acquire():
             print(f"a supervisor is at work in {home.root} already", file=sys.stderr)  # noqa: T201
             return 0
-        return serve(home, lease, args.idle_s)
+        lease.sign()
+        return serve(home, lease, args.idle_s, **options)
     except EMError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code

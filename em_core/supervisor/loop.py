@@ -32,13 +32,18 @@ IDLE_S = 600.0
 POLL_S = 0.25
 LOOK_AT_ALL_S = 10.0
 MAX_BACKOFF_S = 60.0
+PUBLISH_POLL_S = 1.0
 
 
 class Publishes(Protocol):
     """What the loop needs of `em_core.store.publish.Publisher`."""
 
-    def tick(self) -> Any:
-        """Publish when something is new and it is time; None when nothing was done."""
+    def poll(self) -> Any:
+        """Publish when something is new and it is time; a report (with ``published``), or None."""
+        ...
+
+    def flush(self) -> Any:
+        """Publish whatever is new, now."""
         ...
 
 
@@ -149,7 +154,8 @@ class Supervisor:
                 self._complain(name, f"not readable ({error.strerror})")
                 continue
             if status.state == "crashed" and not status.recorded:
-                self._settle(self.home.runs / name)
+                if name not in self._children:  # else it is reaped next, and its exit code known
+                    self._settle(self.home.runs / name)
             elif status.final:
                 self._open.discard(name)
             elif status.active:
@@ -207,21 +213,24 @@ class Supervisor:
         return slot.name if slot else ""
 
     def _publish(self, *, force: bool = False) -> bool:
-        """One tick of the publisher; whatever goes wrong there never ends the loop."""
+        """One tick of the publisher; whatever goes wrong there never ends the loop. Whether it published."""
         if time.monotonic() < self._publish_again_t and not force:
             return False
         try:
-            report = self._publisher.tick()
+            report = self._publisher.flush() if force else self._publisher.poll()
         except Exception as error:  # a full disk, a damaged database: runs go on, it is tried again
             self._backoff_s = min(MAX_BACKOFF_S, max(2.0, 2 * self._backoff_s))
             self._publish_again_t = time.monotonic() + self._backoff_s
-            self._complain("publishing", f"{error}", exc_info=not isinstance(error, (EMError, OSError)))
+            self._complain("publishing", str(error), exc_info=not isinstance(error, (EMError, OSError)))
             return False
-        if self._backoff_s and report is not None:
+        self._publish_again_t = time.monotonic() + PUBLISH_POLL_S
+        if report is None:
+            return False
+        if self._backoff_s:
             log.info("publishing works again")
             self._backoff_s = 0.0
             self._complaints.pop("publishing", None)
-        return report is not None
+        return bool(report.published)
 
     def _complain(self, about: str, message: str, exc_info: bool = False) -> None:
         """Log a problem once, not at every turn."""
