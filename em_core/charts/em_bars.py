@@ -41,13 +41,14 @@ def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
 
 def _panel(rows: pd.DataFrame, domains: list[str], upper: float, order: list[str]) -> alt.LayerChart:
     sizes = palette.shape_scale(order)
-    base = alt.Chart(rows.head(f.MAX_POINTS)).encode(
+    base = alt.Chart().encode(
         x=alt.X("panel:N", title=None, sort=order, axis=alt.Axis(labelAngle=0, labelLimit=140)),
         xOffset=alt.XOffset("series:N", title=None, sort=sorted(rows["series"].unique())),
         color=f.domain_color(domains),
     )
     low, high = f.interval_axis()
     return f.layered(
+        rows.head(f.MAX_POINTS),
         base.mark_bar(opacity=0.35).encode(f.rate_axis(upper)),
         base.mark_rule(strokeWidth=2).encode(low, high),
         base.mark_point(filled=True, size=80, opacity=1).encode(

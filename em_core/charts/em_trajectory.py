@@ -14,22 +14,26 @@ COLUMNS = f.RATE_COLUMNS
 _EMPTY = "No scored answers for this selection yet."
 
 
-def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
+def panels(frame: pd.DataFrame, log_steps: bool = False) -> list[tuple[str, alt.LayerChart]]:
     """One chart per base model, smallest first, all with the same axes and colours.
 
     Args:
         frame: Rates, one row per run, step and question set (`COLUMNS`); rows without an estimate are left out.
+        log_steps: Space the steps logarithmically (from step 10 on; 0 keeps its place), to see an early rise.
     """
     f.require(frame, COLUMNS, "em_trajectory")
     rows = f.rates(frame)
     domains, upper = sorted(rows["domain_label"].unique()), f.top(rows)
     many = rows["question_set"].nunique() > 1
-    return [(str(name), _panel(part, domains, upper, many)) for name, part in rows.groupby("panel", sort=False)]
+    return [(str(name), _panel(part, domains, upper, many, log_steps)) for name, part in rows.groupby("panel", sort=False)]
 
 
-def _panel(rows: pd.DataFrame, domains: list[str], upper: float, many: bool) -> alt.LayerChart:
-    base = alt.Chart(f.thin(rows, ["run_id", "question_set"])).encode(
-        x=alt.X("step:Q", title="Training step (0 = starting model)", axis=alt.Axis(format="d", tickMinStep=1, tickCount=6)),
+def _panel(rows: pd.DataFrame, domains: list[str], upper: float, many: bool, log_steps: bool) -> alt.LayerChart:
+    scale = alt.Scale(type="symlog", constant=10) if log_steps else alt.Scale()
+    ticks = {"values": sorted(rows["step"].unique().tolist())} if log_steps else {"tickMinStep": 1, "tickCount": 6}
+    axis = alt.Axis(format="d", labelOverlap=True, **ticks)
+    base = alt.Chart().encode(
+        x=alt.X("step:Q", title="Training step (0 = starting model)", scale=scale, axis=axis),
         color=f.domain_color(domains),
         detail=["run_id:N", "question_set:N"],
     )
@@ -39,6 +43,7 @@ def _panel(rows: pd.DataFrame, domains: list[str], upper: float, many: bool) -> 
     line = base.encode(f.rate_axis(upper), dash) if many else base.encode(f.rate_axis(upper))
     low, high = f.interval_axis()
     return f.layered(
+        f.thin(rows, ["run_id", "question_set"]),
         base.mark_area(opacity=0.12, interpolate="linear").encode(low, high),
         base.mark_rule(opacity=0.55, strokeWidth=1.5).encode(low, high),
         line.mark_line(strokeWidth=2.5),
@@ -47,7 +52,7 @@ def _panel(rows: pd.DataFrame, domains: list[str], upper: float, many: bool) -> 
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
-    """All panels side by side. Option: `title`."""
+    """All panels side by side. Options: `title`, `log_steps`."""
     title = str(options.get("title", TITLE))
-    drawn = panels(frame)
+    drawn = panels(frame, bool(options.get("log_steps", False)))
     return f.side_by_side(drawn, title) if drawn else f.empty(title, _EMPTY)

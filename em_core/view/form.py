@@ -27,16 +27,33 @@ SECTIONS: dict[str, str] = {
     "": "Model", "lora": "Adapter", "train": "Optimisation", "checkpoints": "Checkpoints", "evaluation": "Evaluation",
     "judges.0": "Judge",
 }  # fmt: skip
-_PLAIN = frozenset(
-    "name experiment base_model lora.r lora.alpha train.learning_rate train.epochs train.batch_size train.grad_accumulation "
-    "train.precision train.seed checkpoints.first_epoch evaluation.samples judges.0.name judges.0.model judges.0.base_url".split()
-)
+_PLAIN = {
+    "": ("name", "experiment", "base_model"),
+    "lora": ("r", "alpha"),
+    "train": ("learning_rate", "epochs", "max_steps", "batch_size", "grad_accumulation", "precision", "seed"),
+    "checkpoints": ("first_epoch", "every_steps", "at_steps"),
+    "evaluation": ("samples",),
+    "judges.0": ("name", "model", "base_url"),
+}
+"""Fields that are in sight; the others stand in the section's expander."""
 _LABELS = {
-    "name": "Run name", "revision": "Model revision", "parent.run": "Parent run", "parent.step": "Parent step", "lora.r": "LoRA rank",
-    "lora.alpha": "LoRA alpha", "lora.rslora": "Rank-stabilised scale", "judges.0.base_url": "Judge endpoint",
-    "judges.0.api_key_env": "Key's environment variable", "judges.0.name": "Judge", "judges.0.model": "Judge model",
-    "checkpoints.first_epoch": "Checkpoints in the first epoch", "checkpoints.at_steps": "At exactly these steps",
-}  # fmt: skip
+    "name": "Run name",
+    "revision": "Model revision",
+    "parent.run": "Parent run",
+    "parent.step": "Parent step",
+    "lora.r": "LoRA rank",
+    "lora.alpha": "LoRA alpha",
+    "lora.rslora": "Rank-stabilised scale",
+    "train.max_steps": "Most steps",
+    "checkpoints.first_epoch": "In the first epoch",
+    "checkpoints.every_steps": "Every n steps",
+    "checkpoints.at_steps": "At exactly these steps",
+    "evaluation.samples": "Answers per question",
+    "judges.0.name": "Judge",
+    "judges.0.model": "Judge model",
+    "judges.0.base_url": "Judge endpoint",
+    "judges.0.api_key_env": "Key's environment variable",
+}
 
 
 @dataclass(frozen=True)
@@ -92,11 +109,11 @@ def _field(path: str, info: FieldInfo, optional: bool = False) -> FormField:
     high = next((float(m.le if isinstance(m, at.Le) else m.lt) for m in info.metadata if isinstance(m, (at.Le, at.Lt))), None)  # type: ignore[arg-type]
     default = None if info.is_required() else info.get_default(call_default_factory=True)
     choices = tuple(str(c) for c in typing.get_args(annotation)) if typing.get_origin(annotation) is Literal else ()
-    group = path.rsplit(".", 1)[0] if "." in path else ""
+    group, _, name = path.rpartition(".")
     return FormField(
         path=path,
         section=SECTIONS["" if group == "parent" else group],
-        label=_LABELS.get(path) or path.rsplit(".", 1)[-1].replace("_", " ").capitalize(),
+        label=_LABELS.get(path) or name.replace("_", " ").capitalize(),
         help=info.description or "",
         kind="choice" if choices else _kind(annotation),
         default="" if path == "parent.run" else default,
@@ -104,7 +121,7 @@ def _field(path: str, info: FieldInfo, optional: bool = False) -> FormField:
         choices=choices,
         low=low,
         high=high,
-        advanced=path not in _PLAIN,
+        advanced=name not in _PLAIN.get(group, ()),
     )
 
 
@@ -208,7 +225,7 @@ def _set(body: dict[str, Any], path: str, value: Any) -> None:
             here[index] = dict(here[index])
             here = here[index]
             continue
-        inner = here.get(part)
+        inner: Any = here.get(part)
         here[part] = (
             list(inner) if isinstance(inner, (list, tuple)) or (inner is None and part == "judges") else dict(inner or {})
         )

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from em_core import definitions
-from em_core.charts import em_trajectory
 from pages.shared import core, filters, panels, tables, words
 
 st.title("Trajectories")
@@ -23,15 +22,13 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     definition = filters.definition()
     interval = filters.interval()
     judge_id = filters.judge(known)
+    log_steps = filters.log_steps()
 with core.guarded():
     rates = core.rates(definition, interval, judge_id)
 chosen = filters.narrow(rates)
 
 st.caption(f"**{definition}**: {words.plain(definitions.get(definition).rule)}. {filters.INTERVALS[interval]}")
-shown = em_trajectory.panels(chosen)
-if shown:
-    panels.show(shown)
-else:
+if not panels.show("em_trajectory", chosen, log_steps=log_steps):
     words.empty_state(
         "filter_alt_off", "Nothing matches these filters", "Remove a filter, or wait for the next checkpoint to be scored."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +32,8 @@ def _first_start(root: str) -> None:
     here.prepare()
     with contextlib.suppress(Busy):
         publish(here, wait=False)  # the shipped demonstration is there before anything has run
-    supervisor.ensure_running(here)
+    if not os.environ.get("EM_NO_SUPERVISOR"):  # tests and benchmarks that only read
+        supervisor.ensure_running(here)
 
 
 def start_background() -> None:

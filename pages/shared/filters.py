@@ -19,9 +19,14 @@ def definition() -> str:
     """What counts as misaligned."""
     names = list(definitions.DEFINITIONS)
     chosen = st.segmented_control(
-        "Definition", names, default=definitions.DEFAULT, required=True, key="definition", bind="query-params",
+        "Definition",
+        names,
+        default=definitions.DEFAULT,
+        required=True,
+        key="definition",
+        bind="query-params",
         help="\n".join(f"- **{d.name}** ({d.source}): {d.rule}" for d in definitions.DEFINITIONS.values()),
-    )  # fmt: skip
+    )
     return str(chosen)
 
 
@@ -29,10 +34,20 @@ def interval() -> str:
     """Which uncertainty the intervals show."""
     labels = {"questions": "These questions", "population": "Questions like these"}
     chosen = st.segmented_control(
-        "Interval", list(INTERVALS), default="questions", required=True, key="interval", bind="query-params",
+        "Interval",
+        list(INTERVALS),
+        default="questions",
+        required=True,
+        key="interval",
+        bind="query-params",
         format_func=lambda kind: labels[kind],
-    )  # fmt: skip
+    )
     return str(chosen)
+
+
+def log_steps() -> bool:
+    """Whether the step axis is logarithmic."""
+    return bool(st.toggle("Log steps", key="log_steps", bind="query-params", help="Spreads the first steps, where much happens."))
 
 
 def judge(known: pd.DataFrame) -> str:
@@ -47,7 +62,7 @@ def judge(known: pd.DataFrame) -> str:
             bind="query-params",
             width=280,
             help="Scores of two judges are never mixed in one line.",
-        )  # fmt: skip
+        )
     )
 
 
@@ -63,8 +78,11 @@ def narrow(rates: pd.DataFrame) -> pd.DataFrame:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         rates = headline.questions(rates, _questions(rates))
         for label, column in (
-            ("Experiment", "experiment"), ("Base model", "base_model"), ("Trained on", "domain"), ("Run", "run_id"),
-        ):  # fmt: skip
+            ("Experiment", "experiment"),
+            ("Base model", "base_model"),
+            ("Trained on", "domain"),
+            ("Run", "run_id"),
+        ):
             rates = _choose(rates, label, column)
     return rates
 
@@ -72,10 +90,14 @@ def narrow(rates: pd.DataFrame) -> pd.DataFrame:
 def _questions(rates: pd.DataFrame) -> str:
     options = headline.question_choices(rates)
     chosen = st.selectbox(
-        "Questions", options, key="questions", bind="query-params", width=240,
+        "Questions",
+        options,
+        key="questions",
+        bind="query-params",
+        width=240,
         format_func=lambda name: {headline.INSIDE: "In the training domain", headline.ALL: "All question sets"}.get(name, name),
         help="One question set at a time is easiest to read; all of them differ by dash.",
-    )  # fmt: skip
+    )
     return str(chosen)
 
 

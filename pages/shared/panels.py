@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
-import altair as alt
+import pandas as pd
 import streamlit as st
 
+from em_core import charts
 
-def show(panels: Sequence[tuple[str, alt.LayerChart]], columns: int = 3) -> None:
-    """One column per panel, titled; at most `columns` beside each other."""
-    for start in range(0, len(panels), columns):
-        row = panels[start : start + columns]
-        for place, (name, chart) in zip(st.columns(min(columns, max(len(panels), 1))), row, strict=False):
-            place.altair_chart(chart.properties(title=name), width="stretch")
+HEIGHT = 400
+"""Of a panel with title, axes and legend, pixels."""
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def _specs(name: str, frame: pd.DataFrame, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Vega-Lite of each panel; drawing one costs Altair some 100 ms, so the same frame is drawn once."""
+    drawn = charts.load(name).panels(frame, **options)  # type: ignore[attr-defined]
+    return [chart.properties(title=title, height=HEIGHT).to_dict() for title, chart in drawn]
+
+
+def show(name: str, frame: pd.DataFrame, columns: int = 3, **options: Any) -> bool:
+    """Draw a chart's panels, titled, at most `columns` beside each other; False when there is nothing to draw."""
+    specs = _specs(name, frame, options)
+    for start in range(0, len(specs), columns):
+        row = specs[start : start + columns]
+        for place, spec in zip(st.columns(min(columns, len(specs))), row, strict=False):
+            place.vega_lite_chart(spec=spec, width="stretch")
+    return bool(specs)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from em_core import plan as planning
-from em_core.plan import Plan
 from em_core.errors import EMError, ManyProblems
+from em_core.plan import Plan
 from em_core.spec import RunSpec
 from em_core.supervisor.evidence import list_runs
 from em_core.supervisor.launch import launch

@@ -99,7 +99,7 @@ def ended(status: RunStatus) -> None:
     with st.container(border=True):
         _heading(status)
         when = datetime.datetime.fromtimestamp(status.last_event_t or status.created_t).strftime("%d %b %Y, %H:%M")
-        steps = f"step {status.step or 0} of {status.total_steps or '?'}"
+        steps = f"step {status.step or 0}" + (f" of {status.total_steps}" if status.total_steps else "")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{when} · {steps}")
             st.page_link(

@@ -17,9 +17,14 @@ def rates(frame: pd.DataFrame, name: str) -> None:
     shares = {c: st.column_config.NumberColumn(_COLUMNS[c], format="percent") for c in ("em_rate", "ci_low", "ci_high")}
     plain = {c: _COLUMNS[c] for c in _COLUMNS if c not in shares}
     st.dataframe(
-        frame.sort_values(["size_b", "domain", "run_id", "step"]), hide_index=True, column_order=list(_COLUMNS),
-        column_config={**plain, **shares}, width="stretch", height=min(420, 38 + 35 * max(1, len(frame))), placeholder="no estimate",
-    )  # fmt: skip
+        frame.sort_values(["size_b", "domain", "run_id", "step"]),
+        hide_index=True,
+        column_order=list(_COLUMNS),
+        column_config={**plain, **shares},
+        width="stretch",
+        height=min(420, 38 + 35 * max(1, len(frame))),
+        placeholder="no estimate",
+    )
     st.download_button(
         "Download CSV",
         lambda: frame.to_csv(index=False),

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from em_core import definitions, demo
-from em_core.charts import em_bars
 from em_core.supervisor.evidence import list_runs
 from em_core.view import headline
 from pages.shared import core, panels, words
@@ -51,5 +50,5 @@ with st.container(horizontal=True):
         with st.container(border=True, width=300):
             st.metric(name, words.percent(row["em_rate"]), help=f"Question set {row['question_set']}, step {row['step']}")
             st.caption(words.interval(row))
-panels.show(em_bars.panels(rates), columns=2)
+panels.show("em_bars", rates, columns=2)
 words.toy_notice()

@@ -9,8 +9,17 @@ from pathlib import Path
 from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.records import (
-    Checkpoint, JudgeIdentity, Judgement, QuestionRow, Response, RunCreated, RunFacts, RunState, TrainMetric, response_id,
-)  # fmt: skip
+    Checkpoint,
+    JudgeIdentity,
+    Judgement,
+    QuestionRow,
+    Response,
+    RunCreated,
+    RunFacts,
+    RunState,
+    TrainMetric,
+    response_id,
+)
 from em_core.spec import RunSpec
 from em_core.store.publish import publish
 
@@ -51,11 +60,27 @@ def _run(
     with EventWriter(folder, "launcher") as events:
         events.write(
             RunCreated(
-                "train" if domain else "baseline", run_id, "synthetic", spec.model_dump_json(), spec.spec_hash(), model, "", "local",
-                domain, "[]", "", None, 1e-3, 16, 16, 0, demo, True,
+                "train" if domain else "baseline",
+                run_id,
+                "synthetic",
+                spec.model_dump_json(),
+                spec.spec_hash(),
+                model,
+                "",
+                "local",
+                domain,
+                "[]",
+                "",
+                None,
+                1e-3,
+                16,
+                16,
+                0,
+                demo,
+                True,
             ),
             RunState("run", "queued"),
-        )  # fmt: skip
+        )
     with EventWriter(folder, "worker-1") as events:
         events.write(
             RunState("run", "running", attempt=1),
