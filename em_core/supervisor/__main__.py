@@ -18,19 +18,20 @@ def main(argv: list[str] | None = None, **options: object) -> int:
     """Entry point; returns 0 also when another supervisor is at it already. `options` go to `Supervisor`."""
     parser = argparse.ArgumentParser(prog="python -m em_core.supervisor", description=__doc__)
     parser.add_argument("--home", default=None, help="folder with runs/ (default: EM_HOME, else the checkout)")
-    parser.add_argument("--idle-s", type=float, default=float(os.environ.get("EM_IDLE_S", "600")), help="end after this many idle seconds")
+    idle_s = float(os.environ.get("EM_IDLE_S", "600"))
+    parser.add_argument("--idle-s", type=float, default=idle_s, help="end after so many idle seconds (EM_IDLE_S, else 600)")
     args = parser.parse_args(argv)
     home = Home.find(args.home)
     try:
         home.prepare()
         lease = Lease(home.supervisor / "lease")
         if not lease.acquire():
-            print(f"a supervisor is at work in {home.root} already", file=sys.stderr)  # noqa: T201
+            print(f"a supervisor is at work in {home.root} already", file=sys.stderr)
             return 0
         lease.sign()
         return serve(home, lease, args.idle_s, **options)
     except EMError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
 
 
@@ -59,7 +60,8 @@ def serve(home: Home, lease: Lease, idle_s: float, **options: object) -> int:
 
 def log_to(home: Home) -> None:
     """Log into the home's ``.supervisor/supervisor.log``, at most 4 MiB in all."""
-    handler = logging.handlers.RotatingFileHandler(home.supervisor / "supervisor.log", maxBytes=1 << 20, backupCount=3, encoding="utf-8")
+    path = home.supervisor / "supervisor.log"
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=1 << 20, backupCount=3, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("em_core")
     logger.setLevel(logging.INFO)

@@ -50,7 +50,8 @@ def stop(home: Home, run_id: str, discard: bool = False) -> str:
         os.close(os.open(request, os.O_WRONLY | os.O_CREAT, 0o644))
     except OSError as error:
         raise BadInput(f"{request}: cannot be written ({error.strerror})", "make the run's folder writable") from error
-    return f"{run_id}: stops after the current step, " + ("without saving a checkpoint" if discard else "saves a checkpoint first")
+    how = "without saving a checkpoint" if discard else "saves a checkpoint first"
+    return f"{run_id}: stops after the current step, {how}"
 
 
 def queue(home: Home) -> list[RunStatus]:

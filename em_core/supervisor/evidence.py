@@ -100,7 +100,8 @@ def run_status(run_dir: Path, *, with_pid: bool = False) -> RunStatus:
     if status.state == "crashed" and not status.recorded:  # a worker may have begun between the probe and the reading
         status = decide(run_dir, held=lease.held(run_dir / "lease"))
         if not status.reason:
-            status = replace(status, **crash_reason(run_dir, status))
+            reason, hint = crash_reason(run_dir, status)
+            status = replace(status, reason=reason, hint=hint)
     if with_pid and status.active:
         status = replace(status, pid=lease.holder_pid(run_dir / "lease"))
     return status
@@ -166,8 +167,8 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
     )
 
 
-def crash_reason(run_dir: Path, status: RunStatus, returncode: int | None = None) -> dict[str, str]:
-    """``{"reason": ..., "hint": ...}`` of a crash: the exit code if it is known, and the log's last line."""
+def crash_reason(run_dir: Path, status: RunStatus, returncode: int | None = None) -> tuple[str, str]:
+    """Reason and hint of a crash: how the worker ended as far as it is known, and the log's last lines."""
     if returncode is not None and returncode < 0:
         try:
             how = f"the worker was killed by {signal.Signals(-returncode).name}"
@@ -183,7 +184,7 @@ def crash_reason(run_dir: Path, status: RunStatus, returncode: int | None = None
     hint = f"read `python -m em_core logs {run_dir.name}`, then launch again with --again"
     if returncode == -9:
         hint = f"often memory ran out: a smaller batch or model helps; {hint}"
-    return {"reason": f"{how}; log: {tail[-500:]}" if tail else how, "hint": hint}
+    return (f"{how}; log: {tail[-500:]}" if tail else how), hint
 
 
 def read_spawns(run_dir: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,9 @@ class Launched:
     existing: str | None = None
 
 
-def launch(home: Home, specs: Sequence[RunSpec], *, again: bool = False, existing_ok: bool = False, start: bool = True) -> list[Launched]:
+def launch(
+    home: Home, specs: Sequence[RunSpec], *, again: bool = False, existing_ok: bool = False, start: bool = True
+) -> list[Launched]:
     """Queue runs, all or none. The specs have been validated (`em_core.plan.validate`).
 
     Args:
@@ -89,7 +91,7 @@ def _pinned(spec: RunSpec) -> RunSpec:
     shipped = {each.name for each in datasets.available()}
     data = [p if p.source in shipped else p.model_copy(update={"source": anchored(p.source)}) for p in spec.data]
     sets = [
-        use.model_copy(update={"name": anchored(use.name)}) if "/" in use.name or use.name.endswith((".yaml", ".yml", ".json")) else use
+        use.model_copy(update={"name": anchored(use.name)}) if _is_path(use.name) else use
         for use in spec.evaluation.question_sets
     ]
     model = anchored(spec.base_model) if spec.base_model.startswith((".", "~", "/")) else spec.base_model
@@ -100,6 +102,10 @@ def _pinned(spec: RunSpec) -> RunSpec:
             "evaluation": spec.evaluation.model_copy(update={"question_sets": tuple(sets)}),
         }
     )
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml", ".json"))
 
 
 def _place(home: Home, specs: Sequence[RunSpec], again: bool, existing_ok: bool) -> list[Launched]:
@@ -215,7 +221,7 @@ def _check_disk(home: Home) -> None:
 
 
 @contextmanager
-def _reported(home: Home):  # type: ignore[no-untyped-def]
+def _reported(home: Home) -> Iterator[None]:
     """What the file system refuses becomes one clear message; nothing half-made stays."""
     try:
         yield

@@ -179,9 +179,9 @@ class Supervisor:
                     return
                 status = decide(run_dir, held=False)
                 if status.state == "crashed" and not status.recorded:
-                    reason = crash_reason(run_dir, status, returncode)
-                    control.end(run_dir, status, "crashed", reason["reason"], reason["hint"])
-                    log.warning("%s: crashed: %s", run_dir.name, reason["reason"])
+                    reason, hint = crash_reason(run_dir, status, returncode)
+                    control.end(run_dir, status, "crashed", reason, hint)
+                    log.warning("%s: crashed: %s", run_dir.name, reason)
         except (EMError, OSError) as error:
             self._complain(run_dir.name, f"its end could not be recorded: {error}")
 

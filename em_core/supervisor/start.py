@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -30,10 +31,8 @@ def launch_lock(home: Home) -> Lease:
 
 def wake(home: Home) -> None:
     """Tell the supervisor that something changed (it looks at this file's time)."""
-    try:
+    with contextlib.suppress(OSError):  # it looks by itself a few seconds later
         (home.supervisor / "wake").touch()
-    except OSError:
-        pass  # it looks by itself a few seconds later
 
 
 def ensure_running(home: Home, command: Sequence[str] | None = None) -> None:
@@ -78,4 +77,5 @@ def ensure_running(home: Home, command: Sequence[str] | None = None) -> None:
             break
         time.sleep(0.02)
     tail = log_tail(output, 5) or log_tail(home.supervisor / "supervisor.log", 5) or "no output"
-    raise WorkFailed(f"supervisor: did not start; its last words: {tail}", f"start it by hand: python -m em_core.supervisor --home {home.root}")
+    by_hand = f"start it by hand: python -m em_core.supervisor --home {home.root}"
+    raise WorkFailed(f"supervisor: did not start; its last words: {tail}", by_hand)

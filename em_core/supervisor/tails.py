@@ -97,7 +97,7 @@ def _read_on(fd: int, facts: FileFacts) -> None:
 def _read_back(fd: int, facts: FileFacts) -> None:
     """From the end to the front, one block at a time, until nothing older can matter."""
     position, rest, first = facts.size, b"", True
-    while position > 0 and not _PHASES <= facts.states.keys():
+    while position > 0 and not facts.states.keys() >= _PHASES:
         start = max(0, position - _BLOCK)
         data = os.pread(fd, position - start, start) + rest
         position = start
@@ -126,9 +126,8 @@ def _note(line: bytes, facts: FileFacts, *, newest: bool) -> None:
     elif line.startswith(_PROGRESS):
         if (newest or facts.step is None) and (event := _parse(line)) is not None and isinstance(event.get("step"), int):
             facts.step = event["step"]
-    elif line.startswith(_FACTS):
-        if (newest or facts.total_steps is None) and (event := _parse(line)) is not None:
-            facts.total_steps = event.get("total_steps")
+    elif line.startswith(_FACTS) and (newest or facts.total_steps is None) and (event := _parse(line)) is not None:
+        facts.total_steps = event.get("total_steps")
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -73,7 +73,8 @@ class Bench:
         return pid
 
     def events(self, run_id: str, kind: str) -> list[dict[str, Any]]:
-        lines = [line for f in sorted((self.home.run_dir(run_id) / "events").glob("*.jsonl")) for line in f.read_text().splitlines()]
+        files = sorted((self.home.run_dir(run_id) / "events").glob("*.jsonl"))
+        lines = [line for file in files for line in file.read_text().splitlines()]
         return [event for event in map(json.loads, lines) if event["kind"] == kind]
 
     def end(self) -> None:

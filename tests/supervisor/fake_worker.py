@@ -1,10 +1,10 @@
 """A worker without a model: takes the lease, writes events, waits; what it does is the run's `experiment`.
 
-    quick         one answer, finished
-    steady        an answer every 20 ms until it is asked to stop
-    die-early     ends with code 7 before its first event
-    die-once      the same the first time, then quick
-    fork          as steady, with a forked child that outlives it
+quick         one answer, finished
+steady        an answer every 20 ms until it is asked to stop
+die-early     ends with code 7 before its first event
+die-once      the same the first time, then quick
+fork          as steady, with a forked child that outlives it
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def main() -> int:
     behaviour = json.loads((run_dir / "spec.json").read_text())["spec"]["experiment"]
     print("\x1b[31mfake worker\x1b[0m begins", flush=True)
     with Lease.for_worker(run_dir):
-        n_spawns = len((run_dir / "spawned").read_bytes().split()) if (run_dir / "spawned").exists() else 0
-        if behaviour == "die-early" or (behaviour == "die-once" and n_spawns and (run_dir / "spawned").read_bytes().count(b"{") == 1):
+        first = (run_dir / "spawned").read_bytes().count(b"{") == 1
+        if behaviour == "die-early" or (behaviour == "die-once" and first):
             print("no model here", flush=True)
             return 7
         if behaviour == "fork" and os.fork() == 0:

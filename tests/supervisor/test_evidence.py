@@ -38,14 +38,18 @@ def test_state_follows_lease_and_events(run_dir: Path) -> None:
         lease.acquire()
         lease.sign()
         assert run_status(run_dir).state == "starting"
-        events.write(RunState("run", "running", attempt=1), RunState("train", "running", attempt=1), _facts(30), _metric(1), _metric(2))
+        events.write(
+            RunState("run", "running", attempt=1), RunState("train", "running", attempt=1), _facts(30), _metric(1), _metric(2)
+        )
         status = run_status(run_dir, with_pid=True)
         assert (status.state, status.step, status.total_steps, status.attempt) == ("running", 2, 30, 1)
         assert status.pid is not None
         (run_dir / "control").mkdir()
         (run_dir / "control" / "stop").touch()
         assert run_status(run_dir).state == "stopping"
-        events.write(RunState("train", "finished", attempt=1), RunState("judge", "failed", "endpoint down", "check it", attempt=1))
+        events.write(
+            RunState("train", "finished", attempt=1), RunState("judge", "failed", "endpoint down", "check it", attempt=1)
+        )
         events.write(RunState("run", "finished", attempt=1))
     status = run_status(run_dir)
     assert (status.state, status.recorded) == ("finished", True)
@@ -75,7 +79,11 @@ def test_two_starts_without_a_word_are_a_crash_and_one_is_not(run_dir: Path) -> 
 
 def test_later_attempt_wins_even_when_the_clock_went_back(run_dir: Path) -> None:
     with EventWriter(run_dir, "worker-1") as events:
-        events.write(RunState("run", "running", attempt=1), RunState("train", "failed", attempt=1), RunState("run", "failed", "x", attempt=1))
+        events.write(
+            RunState("run", "running", attempt=1),
+            RunState("train", "failed", attempt=1),
+            RunState("run", "failed", "x", attempt=1),
+        )
     line = {"kind": "state", "t": 5.0, "phase": "run", "state": "running", "reason": "", "hint": "", "attempt": 2}
     (run_dir / "events" / "worker-2.jsonl").write_text(json.dumps(line) + "\n")
     with Lease(run_dir / "lease") as lease:
@@ -126,7 +134,9 @@ def test_log_tail_is_inert_text(tmp_path: Path) -> None:
 def test_thousand_runs_are_listed_in_less_than_300_ms(bench: Bench) -> None:
     spec = json.dumps({"spec": bench.spec().model_dump(mode="json"), "created_t": 1.0, "spec_hash": "x"})
     with EventWriter(bench.home.runs / "first", "worker-1") as events:
-        events.write(RunState("run", "running", attempt=1), *(answer(i, 1) for i in range(100)), RunState("run", "finished", attempt=1))
+        events.write(
+            RunState("run", "running", attempt=1), *(answer(i, 1) for i in range(100)), RunState("run", "finished", attempt=1)
+        )
     lines = (bench.home.runs / "first" / "events" / "worker-1.jsonl").read_bytes()
     for i in range(1000):
         folder = bench.home.runs / f"r{i}"

@@ -14,7 +14,8 @@ import pytest
 from em_core.errors import BadInput, Busy
 from em_core.home import PROJECT
 from em_core.spec import RunSpec
-from em_core.supervisor import control, launch as launch_module
+from em_core.supervisor import control
+from em_core.supervisor import launch as launch_module
 from em_core.supervisor.evidence import list_runs
 from em_core.supervisor.launch import launch
 from tests.supervisor.conftest import Bench
@@ -38,7 +39,9 @@ def test_run_folder_has_the_spec_its_hash_and_the_first_events(bench: Bench) -> 
 def test_identical_launch_says_so_and_creates_nothing(bench: Bench) -> None:
     [first] = launch(bench.home, [bench.spec()], start=False)
     with pytest.raises(Busy, match=rf"an identical run exists: {first.run_id} \(queued\)") as refused:
-        launch(bench.home, [bench.spec(seed=1), bench.spec(), bench.spec().model_copy(update={"name": "other-label"})], start=False)
+        launch(
+            bench.home, [bench.spec(seed=1), bench.spec(), bench.spec().model_copy(update={"name": "other-label"})], start=False
+        )
     assert refused.value.exit_code == 3
     assert "--again" in refused.value.hint
     assert _folders(bench) == [first.run_id]
@@ -115,7 +118,9 @@ def test_read_only_folder_is_named_and_nothing_is_left(bench: Bench) -> None:
 
 @pytest.mark.parametrize("at", [1, 2, 3])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
-def test_disk_that_fills_up_in_the_middle_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, at: int, code: int) -> None:
+def test_disk_that_fills_up_in_the_middle_leaves_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, at: int, code: int
+) -> None:
     renames = 0
     real = Path.rename
 

@@ -113,7 +113,9 @@ def test_adopted_lease_is_not_passed_on_to_children(tmp_path: Path) -> None:
 
 def test_forked_child_does_not_keep_the_lease_of_its_killed_parent(tmp_path: Path) -> None:
     code = _HOLD.replace('print("held"', 'import os\n    if os.fork() == 0: time.sleep(60)\n    print("held"')
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"

@@ -209,7 +209,9 @@ def test_ensure_running_starts_one_that_outlives_its_starter(bench: Bench) -> No
     code = "import sys; from pathlib import Path; from em_core.home import Home; from em_core.supervisor import ensure_running\n"
     code += "home = Home(Path(sys.argv[1])); ensure_running(home); ensure_running(home)"
     environment = {**os.environ, "EM_IDLE_S": "3"}
-    starters = [subprocess.Popen([sys.executable, "-c", code, str(bench.home.root)], cwd=PROJECT, env=environment) for _ in range(2)]
+    starters = [
+        subprocess.Popen([sys.executable, "-c", code, str(bench.home.root)], cwd=PROJECT, env=environment) for _ in range(2)
+    ]
     assert [starter.wait(30) for starter in starters] == [0, 0]
     assert is_running(bench.home)
     assert bench.log().count("started, pid") <= 1
