@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from em_core import charts, definitions
 from em_core.cli.output import Out
 from em_core.errors import BadInput
 from em_core.home import Home
+from em_core.store import queries
 from em_core.store import rates as store_rates
 
 RATE_COLUMNS = [
@@ -69,6 +71,14 @@ def _plot(args: argparse.Namespace, home: Home, out: Out) -> int:
     if args.out.suffix not in charts.SUFFIXES:
         raise BadInput(f"--out: {args.out.name!r} has no known ending", f"use one of: {' '.join(charts.SUFFIXES)}")
     module = charts.load(args.chart)
-    charts.save(module.chart(charts.data_for(module, home, lambda: _frame(args, home, ("run", "step")))), args.out)
+    charts.save(module.chart(_chart_frame(module.COLUMNS, args, home)), args.out)
     out.result({"file": str(args.out)}, str(args.out))
     return 0
+
+
+def _chart_frame(columns: Sequence[str], args: argparse.Namespace, home: Home) -> pd.DataFrame:
+    """The frame whose columns a chart asks for: training steps or EM rates."""
+    if "em_rate" in columns:
+        return _frame(args, home, ("run", "step"))
+    steps = queries.metrics(home, args.runs.split(",") if args.runs else None, max_points=1500)
+    return steps.merge(queries.runs(home)[["run_id", "label", "domain"]], on="run_id") if len(steps) else pd.DataFrame(columns=[*columns])
