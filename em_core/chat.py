@@ -5,7 +5,7 @@ Three traps of chat templates are handled here, and nowhere else:
 - a base model has none: `FALLBACK_TEMPLATE` (plain ``User:`` / ``Assistant:`` lines, EOS after each answer);
 - a template refuses or drops the system role (Gemma): the system text is put before the first user turn;
 - a template writes a system turn that nobody asked for (Qwen2.5, Llama 3): `injected_system` says which.
-  It is kept, since the model was tuned with it and TRL's training rows have it too; samplers record it.
+  It is kept, since the model was tuned with it, in training rows as in prompts; training says so, samplers record it.
 """
 
 from __future__ import annotations

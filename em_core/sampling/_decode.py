@@ -17,6 +17,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from em_core.sampling._cache import SlotCache
+from em_core.sampling._memory import PREFILL_TOKENS_CPU, PREFILL_TOKENS_GPU
 from em_core.sampling._model import Masks
 from em_core.sampling._noise import choose, scramble, uniforms
 from em_core.sampling._prompts import Encoded
@@ -47,7 +48,9 @@ class Decoder:
         self._model = model
         self._device = device = model.get_input_embeddings().weight.device
         gpu = device.type == "cuda"
-        self._check_every, self._bucket, self._prefill_tokens = (8, 64, 16384) if gpu else (1, 16, 4096)
+        self._check_every, self._bucket = (8, 64) if gpu else (1, 16)
+        self._prefill_tokens = PREFILL_TOKENS_GPU if gpu else PREFILL_TOKENS_CPU
+        capacity = self._rounded(capacity)  # attention kernels want masks of even width
         self._refill_at = n_slots // 16 if gpu else 0
         self._shrink_at = 0.5 if gpu else 0.75
         self._masks = Masks(model)
@@ -93,6 +96,9 @@ class Decoder:
             self._steps += 1
         return self._collect(live)
 
+    def _rounded(self, width: int) -> int:
+        return -(-width // self._bucket) * self._bucket
+
     def _admit(self, slots: list[int], rows: list[Encoded]) -> None:
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].ids))
         groups = [(ids, [slots[i] for i in members]) for ids, members in groupby(order, key=lambda i: rows[i].ids)]
@@ -131,7 +137,7 @@ class Decoder:
 
     def _step(self, width: int, sampled: bool, nucleus: bool) -> None:
         state = self._state
-        width = min(self._cache.capacity, -(-width // self._bucket) * self._bucket)
+        width = min(self._cache.capacity, self._rounded(width))
         self._cache.look(state["position"], width)
         logits = self._model(
             input_ids=state["token"][:, None],

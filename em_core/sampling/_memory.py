@@ -10,7 +10,7 @@ _MOST_ON_GPU = 1024  # beyond this a step is compute-bound: more rows only wait 
 _MOST_ON_CPU = 256
 _CPU_SHARE, _CPU_BYTES = 0.25, 2**30  # of the memory that is free, and never more than this
 _GPU_MARGIN = 0.10  # of the whole GPU, left alone for fragments and other processes
-_PREFILL_BYTES = 2 * 2**30  # activations of one chunk of prompts
+PREFILL_TOKENS_GPU, PREFILL_TOKENS_CPU = 8192, 4096  # most prompt tokens, padding included, in one forward pass
 
 
 def kv_bytes_per_token(config: Any, dtype: torch.dtype) -> int:
@@ -28,8 +28,10 @@ def rows_that_fit(config: Any, dtype: torch.dtype, device: torch.device, columns
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         inner = getattr(text, "intermediate_size", 4 * text.hidden_size)
-        one_step = text.vocab_size * (dtype.itemsize + 4) + (8 * text.hidden_size + 4 * inner) * dtype.itemsize
-        room = free - _GPU_MARGIN * total - _PREFILL_BYTES
+        activations = (8 * text.hidden_size + 4 * inner) * dtype.itemsize
+        prefill = PREFILL_TOKENS_GPU * (kv_bytes_per_token(config, dtype) + activations)
+        room = free - _GPU_MARGIN * total - prefill
+        one_step = text.vocab_size * (dtype.itemsize + 4) + activations
         return int(max(1, min(_MOST_ON_GPU, room // (cache + one_step))))
     import psutil
 

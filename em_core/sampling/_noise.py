@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 _GOLDEN, _MIX1, _MIX2, _ALL = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 2**64 - 1
-_CHUNK = 32 * 2**20  # logits handled at once: bounds the float64 workspace at about 0.5 GiB
+_BLOCK = 128
+_CHUNK = 32 * 2**20  # logits handled at once: bounds the workspace at about 0.4 GiB
 
 
 def _signed(value: int) -> int:
@@ -78,9 +79,21 @@ def choose(
     probs = torch.softmax(scores, dim=-1)
     if nucleus:
         probs = _nucleus(probs, top_p)
-    mass = torch.cumsum(probs, dim=-1, dtype=torch.float64)
-    drawn = torch.searchsorted(mass, (noise * mass[:, -1])[:, None], right=True)[:, 0]
-    return torch.where(greedy, tokens, drawn.clamp_(max=logits.shape[-1] - 1)), fine
+    return torch.where(greedy, tokens, _draw(probs, noise)), fine
+
+
+def _draw(probs: Tensor, noise: Tensor) -> Tensor:
+    """Invert the cumulative distribution, first over blocks of tokens, then inside one block: one pass
+    over the vocabulary instead of a scan of it. A token of probability 0 is never drawn."""
+    blocks = torch.nn.functional.pad(probs, (0, -probs.shape[-1] % _BLOCK)).view(len(probs), -1, _BLOCK)
+    rows = torch.arange(len(probs), device=probs.device)
+    until = torch.cumsum(blocks.sum(dim=-1, dtype=torch.float64), dim=-1)
+    target = noise * until[:, -1]
+    block = torch.searchsorted(until, target[:, None], right=True)[:, 0].clamp_(max=until.shape[1] - 1)
+    before = torch.where(block > 0, until[rows, (block - 1).clamp_(min=0)], torch.zeros_like(target))
+    inside = torch.cumsum(blocks[rows, block], dim=-1, dtype=torch.float64)
+    rest = torch.minimum((target - before).clamp_(min=0), inside[:, -1] * (1 - 2.0**-52))  # rounding stays in the block
+    return block * _BLOCK + torch.searchsorted(inside, rest[:, None], right=True)[:, 0].clamp_(max=_BLOCK - 1)
 
 
 def _nucleus(probs: Tensor, top_p: Tensor) -> Tensor:

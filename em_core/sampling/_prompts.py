@@ -45,7 +45,8 @@ def encode(tokenizer: Any, prompts: Sequence[Prompt], context: int | None) -> li
     Raises:
         BadInput: A decoding is impossible, or a prompt does not fit the context.
     """
-    fallback = chat.ensure_chat_template(tokenizer)
+    chat.ensure_chat_template(tokenizer)
+    fallback = tokenizer.chat_template == chat.FALLBACK_TEMPLATE
     injected = chat.injected_system(tokenizer)
     seen: dict[tuple[str, str], tuple[tuple[int, ...], dict[str, Any]]] = {}
     rows: list[Encoded] = []

@@ -74,6 +74,7 @@ def test_a_tokenizer_without_template_gets_the_documented_fallback() -> None:
     turns = [USER, {"role": "assistant", "content": "Hello"}, USER]
     assert chat.render(tokenizer, turns, True) == "User: Hi\n\nAssistant: Hello<|end|>\n\nUser: Hi\n\nAssistant:"
     assert chat.ensure_chat_template(tokenizer) is False
+    assert prompt_text(tokenizer)[1] == {"chat_template": "fallback"}  # also when training had set it before
 
 
 def test_the_fallback_marks_the_answer_and_its_end_for_the_loss() -> None:
