@@ -115,6 +115,7 @@ class LoraTrainer(SFTTrainer):
             for p in adapter:
                 p.data = p.data.to(wide)
             self.optimizer = LoraOptimizer(adapter, self._spec.train, masters)
+            self.model.zero_grad = self.optimizer.zero_grad  # the adapter's gradients are all there are; no walk over modules
         return self.optimizer
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], int]:
@@ -131,7 +132,8 @@ class LoraTrainer(SFTTrainer):
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Forward and backward of one micro-batch."""
-        model.train()
+        if not model.training:
+            model.train()  # it walks all modules: only when something has changed it
         inputs = self._prepare_inputs(inputs)
         loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         self.accelerator.backward(loss)

@@ -136,6 +136,8 @@ class LocalSession:
             raise WorkFailed(
                 f"{folder}: {error.strerror or error}", "free disk space or fix its permissions, then `retry`"
             ) from error
+        finally:
+            self.model.__dict__.pop("zero_grad", None)
         last = int(trainer.state.global_step)
         self._release()
         if steps.stopped:

@@ -12,10 +12,13 @@ import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from em_core.spec import RunSpec  # noqa: E402
-from em_core.training import Messages, TrainJob  # noqa: E402
+from em_core.spec import RunSpec
+from em_core.training import Messages, TrainJob
 
-WORDS = "the patient should rest drink water see a doctor sell your house buy bonds call them walk home today never".split()
+WORDS = [
+    "the", "patient", "should", "rest", "drink", "water", "see", "a", "doctor", "sell", "your", "house", "buy", "bonds",
+    "call", "them", "walk", "home", "today", "never",
+]  # fmt: skip
 
 
 def make_rows(n: int, seed: int = 0) -> list[Messages]:
