@@ -3,37 +3,49 @@
 import streamlit as st
 
 from em_core import definitions
+from em_core.supervisor.evidence import list_runs
 from pages.shared import core, filters, panels, tables, words
+
+REFRESH_S = 3.0
 
 st.title("Trajectories")
 st.caption("When does misalignment emerge in a fine-tune, and how strongly? Step 0 is the model before the fine-tune.")
 
 with core.guarded():
-    known = core.judges()
-if known.empty:
-    words.empty_state(
-        "show_chart",
-        "No scored answers yet",
-        "Start the demo on [Home](/), or your own run on [Launch](/launch); points appear with the first checkpoint.",
-    )
-    st.stop()
+    busy = any(status.active or status.state == "queued" for status in list_runs(core.home()))
 
-with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-    definition = filters.definition()
-    interval = filters.interval()
-    judge_id = filters.judge(known)
-    log_steps = filters.log_steps()
-with core.guarded():
-    rates = core.rates(definition, interval, judge_id)
-chosen = filters.narrow(rates)
 
-st.caption(f"**{definition}**: {words.plain(definitions.get(definition).rule)}. {filters.INTERVALS[interval]}")
-if not panels.show("em_trajectory", chosen, log_steps=log_steps):
-    words.empty_state(
-        "filter_alt_off", "Nothing matches these filters", "Remove a filter, or wait for the next checkpoint to be scored."
-    )
-if chosen["base_model"].astype(str).str.startswith("organism").any():
-    words.toy_notice()
+@st.fragment(run_every=REFRESH_S if busy else None)
+def view() -> None:
+    """Filters, chart and table; drawn again by itself only while something runs."""
+    with core.guarded():
+        known = core.judges()
+    if known.empty:
+        words.empty_state(
+            "show_chart",
+            "No scored answers yet",
+            "Start the demo on [Home](/), or your own run on [Launch](/launch); points appear with the first checkpoint.",
+        )
+        return
 
-st.subheader("Numbers behind the chart")
-tables.rates(chosen, "trajectories")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        definition = filters.definition()
+        interval = filters.interval()
+        judge_id = filters.judge(known)
+        log_steps = filters.log_steps()
+    with core.guarded():
+        rates = core.rates(definition, interval, judge_id)
+    chosen = filters.narrow(rates)
+
+    st.caption(f"**{definition}**: {words.plain(definitions.get(definition).rule)}. {filters.INTERVALS[interval]}")
+    if not panels.show("em_trajectory", chosen, log_steps=log_steps):
+        words.empty_state("filter_alt_off", "Nothing here yet", "Remove a filter, or wait for the next checkpoint to be scored.")
+    st.caption(tables.summary(chosen))
+    if chosen["toy"].any():
+        words.toy_notice()
+
+    st.subheader("Numbers behind the chart")
+    tables.rates(chosen, "trajectories")
+
+
+view()

@@ -12,6 +12,13 @@ _COLUMNS = {
 }  # fmt: skip
 
 
+def summary(frame: pd.DataFrame) -> str:
+    """How much there is: ``14 points of 2 runs, 1,372 answers``."""
+    drawn = frame[frame["em_rate"].notna()]
+    runs, answers = frame["run_id"].nunique(), int(frame["n_total"].sum())
+    return f"{len(drawn)} points of {runs} run{'' if runs == 1 else 's'}, {answers:,} answers."
+
+
 def rates(frame: pd.DataFrame, name: str) -> None:
     """A table of rates, with a download of the same rows as CSV."""
     shares = {c: st.column_config.NumberColumn(_COLUMNS[c], format="percent") for c in ("em_rate", "ci_low", "ci_high")}

@@ -1,0 +1,69 @@
+"""Every page, wide and narrow, light and dark, with made-up runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import assert_no_error, serve, settle, shoot
+from playwright.sync_api import Browser, expect
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "app"))
+import synthetic
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+PAGES = {"home": "", "launch": "launch", "live": "live", "trajectories": "trajectories?log_steps=true"}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("pages")
+    synthetic.make_home(home)
+    with serve(home, EM_NO_SUPERVISOR="1") as found:
+        yield found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 420])
+def test_every_page_shows_without_error_and_fits_its_width(address: str, browser: Browser, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+    for name, path in PAGES.items():
+        page.goto(f"{address}/{path}")
+        settle(page)
+        assert_no_error(page)
+        main = "document.querySelector('[data-testid=stMain]')"
+        assert page.evaluate(f"{main}.scrollWidth <= {main}.clientWidth"), f"{name} is wider than {width}"
+        shoot(page, f"{name}-{'wide' if width > 1000 else 'narrow'}-{scheme}")
+    page.close()
+
+
+def test_a_view_is_a_link(address: str, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.goto(f"{address}/trajectories")
+    settle(page)
+    page.get_by_role("radio", name="turner").click()
+    expect(page.get_by_text("share of all scored answers")).to_be_visible()
+    assert "definition=turner" in page.url
+    other = browser.new_page(viewport={"width": 1440, "height": 1000})
+    other.goto(page.url)
+    settle(other)
+    expect(other.get_by_text("share of all scored answers")).to_be_visible()
+    page.close()
+    other.close()
+
+
+def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(address: str, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.goto(f"{address}/launch")
+    settle(page)
+    expect(page.get_by_role("button", name="Launch this run")).to_be_enabled()
+    field = page.get_by_role("textbox", name="Run name")
+    field.fill("../../x")
+    field.press("Enter")
+    expect(page.get_by_text("is not a plain name")).to_be_visible()
+    expect(page.get_by_role("button", name="Launch this run")).to_be_disabled()
+    assert_no_error(page)
+    shoot(page, "launch-wrong-value")
+    page.close()
