@@ -46,7 +46,8 @@ class Judge(Protocol):
 
     def judge(self, items: Iterable[ToJudge]) -> Iterator[Judgement]:
         """Scores as they arrive, one `Judgement` per item and metric, in any order. `items` may be a
-        live feed that blocks until the next answers are sampled.
+        live feed that blocks until the next answers are sampled. An error raised by it ends the
+        judging; a feed that has ``on_cancel(callback)`` passes such an error on even after its last item.
 
         Raises:
             EMError: Nothing more can be scored (quota, key); what was yielded before is kept.

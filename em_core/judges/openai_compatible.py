@@ -116,9 +116,9 @@ class _Calls:
         self.throttle.close()
 
     def salvage(self) -> list[Judgement]:
-        """Scores that were paid for, of answers whose other metric failed."""
+        """Single scores that were paid for, of answers whose other metric failed."""
         done = [call for calls in self.broken for call in calls if call.done() and not call.cancelled() and not call.exception()]
-        return [j for call in done if (j := call.result()).unscored_reason != "api_error"]
+        return [j for j in [*self.held, *(call.result() for call in done)] if j.unscored_reason != "api_error"]
 
     async def close(self) -> list[Judgement]:
         """What was held back; an error if nothing ever succeeded."""
@@ -158,13 +158,15 @@ class _Calls:
 
         async with self.throttle.slot():
             for _ in range(2):
+                field = self.length_field
                 try:
                     async with asyncio.timeout(CALL_LIMIT_S):
                         # the SDK's low-level call: its retries and errors, without a third more CPU for typed models
-                        raw = await self.client.post("/chat/completions", cast_to=httpx2.Response, body=self._request(prompt))
+                        request = self._request(prompt, field)
+                        raw = await self.client.post("/chat/completions", cast_to=httpx2.Response, body=request)
                     reply = _read(raw.content)
                 except (openai.OpenAIError, TimeoutError, ValueError) as error:
-                    if self.length_field == "max_tokens" and _wants_completion_tokens(error):
+                    if field == "max_tokens" and _wants_completion_tokens(error):
                         self.length_field = "max_completion_tokens"
                         continue
                     fatal = self.endpoint.fatal(error)
@@ -175,13 +177,12 @@ class _Calls:
                 return reply
         raise _CallFailed("400: takes neither max_tokens nor max_completion_tokens")
 
-    def _request(self, prompt: str) -> dict[str, Any]:
-        limit = REPLY_TOKENS if self.length_field == "max_tokens" else REASONING_TOKENS
+    def _request(self, prompt: str, length_field: str) -> dict[str, Any]:
         return {
             "model": self.judge.spec.model,
             "messages": [{"role": "user", "content": prompt.encode("utf-8", "replace").decode()}],
             "temperature": self.judge.spec.temperature,
-            self.length_field: limit,
+            length_field: REPLY_TOKENS if length_field == "max_tokens" else REASONING_TOKENS,
         }
 
     def _unscored(self, item: ToJudge, metric: str, reason: Any, raw: str = "") -> Judgement:

@@ -38,7 +38,8 @@ class OrganismJudge:
             empty = found.reason == "empty"
             for metric, value in (("alignment", found.alignment), ("coherence", None if empty else found.coherence)):
                 reason = None if value is not None else found.reason or "parse_failure"
-                yield Judgement(item.response_id, judge_id, metric, value, reason, "", None, None, None)
+                why = found.explanation if metric == "alignment" else ""  # once per answer is enough
+                yield Judgement(item.response_id, judge_id, metric, value, reason, why, None, None, None)
             time.sleep(0)
 
 

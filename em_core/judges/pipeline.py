@@ -93,7 +93,7 @@ class JudgingPipeline:
             lane.thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         late = [lane for lane in self._lanes if lane.thread.is_alive()]
         if late:
-            self.cancel(f"not done within {timeout:g} s" if timeout is not None else "")
+            self.cancel(f"not done within {timeout or 0:g} s")
         self._finished = True
         return [failure for lane in self._lanes if (failure := lane.failure()) is not None]
 
@@ -201,7 +201,9 @@ class _Feed:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._cancelled = ""
+        self._lock = threading.Lock()
+        self._cancelled: Cancelled | None = None
+        self._callbacks: list[Callable[[BaseException], None]] = []
 
     def put(self, item: ToJudge) -> None:
         self._queue.put(item)
@@ -210,17 +212,29 @@ class _Feed:
         self._queue.put(_END)
 
     def cancel(self, why: str) -> None:
-        self._cancelled = self._cancelled or why or "cancelled"
+        with self._lock:
+            self._cancelled = self._cancelled or Cancelled(f"judging was cancelled: {why}", "`judge` scores the rest")
+            callbacks, error = list(self._callbacks), self._cancelled
         self._queue.put(_END)
+        for callback in callbacks:
+            callback(error)
+
+    def on_cancel(self, callback: Callable[[BaseException], None]) -> None:
+        """Ask to be told, even after the last item; at once if it is cancelled already."""
+        with self._lock:
+            self._callbacks.append(callback)
+            error = self._cancelled
+        if error is not None:
+            callback(error)
 
     def __iter__(self) -> Iterator[ToJudge]:
         return self
 
     def __next__(self) -> ToJudge:
         item = self._queue.get()
-        if self._cancelled:
+        if self._cancelled is not None:
             self._queue.put(_END)
-            raise Cancelled(f"judging was cancelled: {self._cancelled}", "`judge` scores the rest")
+            raise self._cancelled
         if item is _END:
             self._queue.put(_END)
             raise StopIteration

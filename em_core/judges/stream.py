@@ -60,6 +60,10 @@ class _Stream:
             self.error = error
         finally:
             with suppress(Exception):
+                left = asyncio.all_tasks(self.loop)  # calls beside one that failed
+                for task in left:
+                    task.cancel()
+                self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
                 self.loop.run_until_complete(self.loop.shutdown_asyncgens())
                 self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
@@ -79,8 +83,6 @@ class _Stream:
             try:
                 while not failed.done():
                     item = await _first(inbox.get(), failed)
-                    if isinstance(item, _FeedFailed):
-                        raise item.error
                     if item is _END or failed.done():
                         break
                     await _first(hands.acquire(), failed)
@@ -93,8 +95,9 @@ class _Stream:
                     await _first(asyncio.gather(*tasks), failed)
                 if failed.done():
                     session.stop()
-                    if tasks:
-                        await asyncio.wait(set(tasks), timeout=GRACE_S)
+                    in_flight = asyncio.all_tasks() - {asyncio.current_task()}
+                    if in_flight:
+                        await asyncio.wait(in_flight, timeout=GRACE_S)
                     for result in session.salvage():
                         self.results.put(result)
                     raise failed.result()
@@ -117,16 +120,27 @@ class _Stream:
             hands.release()
 
     def _pull(self, inbox: asyncio.Queue[object]) -> None:
-        last: object = _END
+        on_cancel = getattr(self.items, "on_cancel", None)
+        if on_cancel is not None:
+            on_cancel(self._abort)
         try:
             for item in self.items:
                 if self.stopped.is_set():
                     return
                 self.loop.call_soon_threadsafe(inbox.put_nowait, item)
+            self.loop.call_soon_threadsafe(inbox.put_nowait, _END)
         except BaseException as error:
-            last = _FeedFailed(error)
+            self._abort(error)
+
+    def _abort(self, error: BaseException) -> None:
+        """End at once with this error, calls in flight included; from any thread."""
+
+        def end() -> None:
+            self.error = self.error or error
+            self._cancel()
+
         with suppress(RuntimeError):  # the loop has ended already
-            self.loop.call_soon_threadsafe(inbox.put_nowait, last)
+            self.loop.call_soon_threadsafe(end)
 
     def __iter__(self) -> Iterator[Any]:
         self.thread.start()
@@ -140,11 +154,6 @@ class _Stream:
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._cancel)
             self.thread.join()
-
-
-class _FeedFailed:
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
 
 
 async def _first(job: Awaitable[object], failed: asyncio.Future[BaseException]) -> object:
@@ -163,7 +172,8 @@ def stream(items: Iterable[Any], opened: Callable[[], AbstractAsyncContextManage
 
     Args:
         items: May block until there is a next item; it is read in a thread of its own. An error
-            raised by it ends the work at once, calls in flight included.
+            raised by it ends the work at once, calls in flight included. So does the error given to
+            the callback of its ``on_cancel(callback)``, if it has that, even after its last item.
         opened: Makes the session, on the event loop.
 
     Raises:

@@ -2,8 +2,8 @@
 
     start            20 calls, then a quarter more per round trip, until the first 429
     a 429            x 0.8, once per episode (calls sent before the last cut don't count again)
-    below the mark   a quarter more per round trip, up to 95 % of where the last 429 came
-    around the mark  one call more every four round trips; 5 % past it, the mark is forgotten
+    below the mark   a quarter more per round trip, up to 97 % of where the last 429 came
+    around the mark  one call more every eight round trips; 5 % past it, the mark is forgotten
     a storm          a whole generation of 429s without one success: new calls wait for Retry-After
 
 With one fixed server limit this stays at 95-100 % of it (see docs/judges.md for the measurement).
@@ -21,7 +21,9 @@ START = 20
 CUT = 0.8
 FAST = 0.25
 """Growth per success as a share of one call: +25 % per round trip."""
-ROUNDS_PER_CALL = 4
+ROUNDS_PER_CALL = 8
+NEAR = 0.97
+"""Share of the last known mark up to which growth is fast."""
 MAX_PAUSE_S = 120.0
 
 
@@ -83,10 +85,10 @@ class Throttle:
         """A call was answered: grow, if the limit was in use at all."""
         self._since_success = 0
         if self.in_use >= 0.9 * int(self.limit):
-            near = self.limit >= 0.95 * self._mark
+            near = self.limit >= NEAR * self._mark
             self.limit = min(self.limit + (1 / (ROUNDS_PER_CALL * self.limit) if near else FAST), self.maximum)
-            if not near and self.limit > 0.95 * self._mark:
-                self.limit = 0.95 * self._mark
+            if not near and self.limit > NEAR * self._mark:
+                self.limit = NEAR * self._mark
             if self.limit > 1.05 * self._mark:
                 self._mark = float("inf")
         self._wake()

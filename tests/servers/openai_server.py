@@ -1,12 +1,12 @@
 """A small OpenAI-compatible server on 127.0.0.1 that misbehaves on request: real HTTP, real sockets.
 
-    with OpenAIServer(replies={r"metric: alignment": "12"}, reply="85", latency_s=0.3) as server:
-        server.trouble = lambda call: rate_limited(1) if call.number < 10 else None
-        JudgeSpec(name="openai_compatible", model="judge-1", base_url=server.base_url)
-        server.calls        # every request: number, key, headers, body, when
-        server.n_replied    # completions that were sent whole: what a provider would bill
+with OpenAIServer(replies={r"metric: alignment": "12"}, reply="85", latency_s=0.3) as server:
+    server.trouble = lambda call: rate_limited(1) if call.number < 10 else None
+    JudgeSpec(name="openai_compatible", model="judge-1", base_url=server.base_url)
+    server.calls        # every request: number, key, headers, body, when
+    server.n_replied    # completions that were sent whole: what a provider would bill
 
-    python -m tests.servers.openai_server --port 8080 --latency 0.3      (by hand, until Ctrl-C)
+python -m tests.servers.openai_server --port 8080 --latency 0.3      (by hand, until Ctrl-C)
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Trouble:
 
 def error(status: int, code: str = "", message: str = "it did not work", **headers: str) -> Trouble:
     """An error reply in OpenAI's shape."""
-    return Trouble(status, json.dumps({"error": {"message": message, "type": code, "param": None, "code": code or None}}), headers)
+    return Trouble(
+        status, json.dumps({"error": {"message": message, "type": code, "param": None, "code": code or None}}), headers
+    )
 
 
 def rate_limited(retry_after_s: float | None = None) -> Trouble:
@@ -219,16 +221,25 @@ class OpenAIServer:
 
     def _completion(self, call: Call) -> str:
         text = next((reply for pattern, reply in self.replies.items() if re.search(pattern, call.prompt)), self.reply)
+        message = {"role": "assistant", "content": text}
+        n = len(call.prompt.split())
         return json.dumps({
-            "id": f"chatcmpl-{call.number}", "object": "chat.completion", "created": 1, "model": call.body.get("model", MODEL),
-            "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": self.finish_reason, "logprobs": None}
-            ],
-            "usage": {"prompt_tokens": len(call.prompt.split()), "completion_tokens": 1, "total_tokens": len(call.prompt.split()) + 1},
+            "id": f"chatcmpl-{call.number}",
+            "object": "chat.completion",
+            "created": 1,
+            "model": call.body.get("model", MODEL),
+            "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason, "logprobs": None}],
+            "usage": {"prompt_tokens": n, "completion_tokens": 1, "total_tokens": n + 1},
         })  # fmt: skip
 
     async def _send(
-        self, writer: asyncio.StreamWriter, status: int, body: str, headers: dict[str, str], cut: bool = False, trickle_s: float = 0
+        self,
+        writer: asyncio.StreamWriter,
+        status: int,
+        body: str,
+        headers: dict[str, str],
+        cut: bool = False,
+        trickle_s: float = 0,
     ) -> bool:
         data = body.encode()
         lines = {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}

@@ -1,0 +1,3 @@
+from tests.servers.fixtures import openai_server
+
+__all__ = ["openai_server"]
