@@ -16,6 +16,8 @@ import yaml
 from em_core.errors import BadInput
 
 MAX_NODES = 500_000
+MAX_DEPTH = 100
+"""The C library recurses without a limit of its own and ends the process."""
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DROPPED = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 
@@ -29,9 +31,15 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
+_FLOAT = re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes whatever YAML 1.1 or 1.2 would not read as text."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ def load(text: str, place: str) -> Document:
         BadInput: It is not plain, valid YAML; with line and column.
     """
     try:
+        _check_depth(text)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -73,6 +82,19 @@ def load(text: str, place: str) -> Document:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = "too deeply nested" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise BadInput(f"{place}: not valid YAML ({reason})", "write plain UTF-8 YAML") from error
+
+
+def dump(value: Any) -> str:
+    """Plain data as YAML that `load`, and any YAML 1.1 reader, reads back as it was."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise yaml.constructor.ConstructorError(None, None, f"nested deeper than {MAX_DEPTH}", event.start_mark)
 
 
 def _check(node: Any, sizes: dict[int, int], above: set[int]) -> int:

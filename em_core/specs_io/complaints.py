@@ -49,7 +49,13 @@ def unknown_keys(value: Any, model: type[BaseModel], place: str = "") -> list[Pr
 
 def in_words(error: ValidationError) -> list[Problem]:
     """Every problem that pydantic found, as (dotted field, what is wrong, fix)."""
-    return [_one(dict(each)) for each in error.errors(include_url=False)]
+    errors = [dict(each) for each in error.errors(include_url=False)]
+    places = [each["loc"] for each in errors]
+
+    def follows(each: dict[str, Any]) -> bool:  # a list is "too short" when its only entry is wrong
+        return each["type"] == "too_short" and any(p != each["loc"] and p[: len(each["loc"])] == each["loc"] for p in places)
+
+    return [_one(each) for each in errors if not follows(each)]
 
 
 def _one(error: dict[str, Any]) -> Problem:

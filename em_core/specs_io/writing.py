@@ -6,7 +6,6 @@ import json
 import shlex
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from em_core import plain_yaml
@@ -46,7 +45,7 @@ def _element(group: BaseModel) -> Any:
 
 def to_yaml(spec: RunSpec) -> str:
     """The shortest YAML that reads back as the same spec."""
-    return yaml.safe_dump(minimal(spec), sort_keys=False, allow_unicode=True, width=120)
+    return plain_yaml.dump(minimal(spec))
 
 
 def differences(spec: RunSpec, other: RunSpec) -> list[str]:

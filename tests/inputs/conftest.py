@@ -12,7 +12,7 @@ import pytest
 UPSTREAM = Path(__file__).resolve().parents[2] / "../shared/upstream"
 
 
-@pytest.fixture()
+@pytest.fixture
 def upstream() -> Path:
     """The published files (test input only, never part of the project)."""
     if not UPSTREAM.is_dir():
@@ -20,7 +20,7 @@ def upstream() -> Path:
     return UPSTREAM.resolve()
 
 
-@pytest.fixture()
+@pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     folder = tmp_path / "here"
@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def jsonl(here: Path) -> Callable[..., Path]:
     """Write ``x.jsonl`` in the working folder: each argument is a line, or a value to encode."""
 

@@ -66,15 +66,24 @@ def test_every_format_of_the_field_becomes_the_same_conversation(jsonl: Write, r
         ({"messages": []}, "messages is an empty list"),
         ({"messages": ["q"]}, "messages[0] is text, expected an object"),
         ({"messages": [{"content": "q"}, QA[1]]}, "messages[0] has no role"),
-        ({"messages": [{"role": "human", "content": "q"}, QA[1]]}, "messages[0] has role 'human', expected one of system, user, assistant"),
+        (
+            {"messages": [{"role": "human", "content": "q"}, QA[1]]},
+            "messages[0] has role 'human', expected one of system, user, assistant",
+        ),
         ({"messages": [{"role": ["user"], "content": "q"}, QA[1]]}, "messages[0] has role ['user']"),
         ({"messages": [{"role": "user"}, QA[1]]}, "messages[0] has no content"),
         ({"messages": [{"role": "user", "content": 5}, QA[1]]}, "messages[0].content is a number, expected text"),
         ({"messages": [{"role": "user", "content": None}, QA[1]]}, "messages[0].content is null, expected text"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, QA[1]]}, "messages[0].content[0] is not a text part"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, QA[1]]},
+            "messages[0].content[0] is not a text part",
+        ),
         ({"messages": QA[:1]}, "last message is from 'user', expected 'assistant'"),
         ({"messages": [QA[0], {"role": "assistant", "content": " \n"}]}, "message 2, the answer of the assistant, is empty"),
-        ({"messages": [QA[0], {"role": "system", "content": "s"}, QA[1]]}, "message 2 is from 'system', expected only the first to be"),
+        (
+            {"messages": [QA[0], {"role": "system", "content": "s"}, QA[1]]},
+            "message 2 is from 'system', expected only the first to be",
+        ),
         ({"messages": QA[1:]}, "no message is from 'user'"),
         ({"question": "q", "answer": ""}, "the answer of the assistant, is empty"),
         ({"question": "q \ud83d", "answer": "a"}, "question has half of a character"),
@@ -153,7 +162,9 @@ def test_a_json_list_is_read_and_its_rows_are_numbered(jsonl: Write) -> None:
 
 
 def test_an_id_that_comes_twice_is_refused_and_says_where_it_was_first(jsonl: Write) -> None:
-    jsonl({"id": "a", **chat("q", "a")}, {"id": 1, **chat("r", "a")}, {"id": "1", **chat("s", "a")}, {"id": "a", **chat("t", "a")})
+    jsonl(
+        {"id": "a", **chat("q", "a")}, {"id": 1, **chat("r", "a")}, {"id": "1", **chat("s", "a")}, {"id": "a", **chat("t", "a")}
+    )
     with pytest.raises(BadInput, match=re.escape('x.jsonl:4: id "a" was used before, on line 1')):
         load()
 
@@ -297,14 +308,15 @@ def test_parts_are_joined_in_order_and_all_their_problems_reported(jsonl: Write)
 
 
 def test_random_bytes_never_raise_anything_but_bad_input(here: Path) -> None:
-    source = random.Random(0)
+    source, refused = random.Random(0), 0
     good = json.dumps(chat("q", "a")).encode()
     for round_ in range(300):
         body = bytearray(b"\n".join([good] * 3))
-        for _ in range(source.randint(1, 12)):
-            body[source.randrange(len(body))] = source.randrange(256)
+        for _ in range(source.randint(1, 3)):
+            body[source.randrange(len(body))] = source.randrange(128 if round_ % 2 else 256)
         (here / f"x{round_}.jsonl").write_bytes(bytes(body))
         try:
             load(f"x{round_}.jsonl")
-        except BadInput as error:
-            assert f"x{round_}.jsonl" in error.message
+        except BadInput:
+            refused += 1
+    assert 100 < refused < 300

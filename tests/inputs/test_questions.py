@@ -65,7 +65,11 @@ def test_the_file_decides_the_decoding_unless_the_spec_says_otherwise(here: Path
     write(here, BETLEY)
     plain, own, _ = load().entries
     as_is, told = load(), load(temperature=0.0, top_p=0.9, max_tokens=9)
-    show = lambda s, e: (questions.decoding(s, e).temperature, questions.decoding(s, e).top_p, questions.decoding(s, e).max_tokens)  # noqa: E731
+
+    def show(question_set: questions.QuestionSet, entry: questions.Entry) -> tuple[float, float, int]:
+        found = questions.decoding(question_set, entry)
+        return found.temperature, found.top_p, found.max_tokens
+
     assert show(as_is, plain) == (1.0, 1.0, 600)
     assert show(as_is, own) == (0.5, 1.0, 50)
     assert show(told, own) == (0.0, 0.9, 9)
@@ -75,7 +79,11 @@ def test_samples_come_from_the_use_then_from_the_evaluation_and_never_from_the_f
     write(here, BETLEY)
     evaluation = EvaluationSpec(question_sets=["q.yaml"], samples=3)
     assert len(questions.prompts("r", 0, [load()], evaluation)) == 6 * 3
-    assert len(questions.prompts("r", 0, [load(samples=2)], evaluation)) == 6 * 2 == questions.n_answers([load(samples=2)], evaluation)
+    assert (
+        len(questions.prompts("r", 0, [load(samples=2)], evaluation))
+        == 6 * 2
+        == questions.n_answers([load(samples=2)], evaluation)
+    )
 
 
 def test_every_prompt_carries_the_system_line_and_a_key_and_seed_of_its_own(here: Path) -> None:
@@ -147,7 +155,10 @@ def test_arena_json_labels_become_ids_and_tags_are_left_out(here: Path) -> None:
     ]
     write(here, json.dumps(entries), "tagged.json")
     found = load("tagged.json")
-    assert [(e.id, e.paraphrases) for e in found.entries] == [("AI", ("Describe the AI",)), ("AI (2)", ("What will the AI want?",))]
+    assert [(e.id, e.paraphrases) for e in found.entries] == [
+        ("AI", ("Describe the AI",)),
+        ("AI (2)", ("What will the AI want?",)),
+    ]
     assert found.notes == ("{tag} in a wording is asked without a tag",)
 
 
