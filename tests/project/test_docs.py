@@ -1,0 +1,61 @@
+"""The documents agree with the tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from em_core import specs_io
+from em_core.spec import RunSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_place_that_the_architecture_names_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    places = re.findall(r"`([^`]+)`", "\n".join(rows))
+    assert len(places) > 20
+    missing = [place for place in places if not (ROOT / place).exists()]
+    assert not missing
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_commands_in_the_readme_are_known() -> None:
+    text = (ROOT / "README.md").read_text()
+    commands = set(re.findall(r"python -m em_core (\w+)", text))
+    assert commands
+    for command in commands:
+        done = subprocess.run([sys.executable, "-m", "em_core", command, "--help"], cwd=ROOT, capture_output=True, check=False)
+        assert done.returncode == 0, command
+
+
+def test_every_field_of_a_spec_says_what_it_means() -> None:
+    def check(model: type[BaseModel], place: str) -> None:
+        for name, info in model.model_fields.items():
+            assert info.description, f"{place}{name}"
+            if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+                check(info.annotation, f"{place}{name}.")
+
+    check(RunSpec, "")
+
+
+def test_presets_in_the_field_are_all_there() -> None:
+    names = {row["name"] for row in specs_io.presets()}
+    assert {"hw0", "turner", "turner-rank1", "betley", "arena", "organism", "small-real"} <= names
+
+
+def test_nothing_in_the_project_is_too_large_to_clone() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    sizes = {name: (ROOT / name).stat().st_size for name in listed if (ROOT / name).is_file()}
+    assert max(sizes.values(), default=0) < 20 * 2**20
