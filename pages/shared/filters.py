@@ -53,6 +53,8 @@ def log_steps() -> bool:
 def judge(known: pd.DataFrame) -> str:
     """Whose scores: exactly one judge, never a mixture."""
     names = {str(j["judge_id"]): _judge_name(j) for j in known.to_dict("records")}
+    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
+    names = {key: f"{name} · {key[-6:]}" if name in twice else name for key, name in names.items()}
     return str(
         st.selectbox(
             "Judge",
@@ -67,10 +69,7 @@ def judge(known: pd.DataFrame) -> str:
 
 
 def _judge_name(judge: dict[str, object]) -> str:
-    return (
-        " ".join(str(part) for part in (judge["plugin"], judge["model"], judge["mode"]) if part)
-        + f" · {str(judge['judge_id'])[:6]}"
-    )
+    return " ".join(str(part) for part in (judge["plugin"], judge["model"], judge["mode"]) if part)
 
 
 def narrow(rates: pd.DataFrame) -> pd.DataFrame:

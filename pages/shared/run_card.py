@@ -78,10 +78,13 @@ def _newest(rates: pd.DataFrame) -> None:
     if rates.empty:
         st.caption("EM rate: no scored checkpoint yet.")
         return
-    newest = rates[rates["step"] == rates["step"].max()]
-    st.markdown(f"**EM rate at step {int(newest['step'].iloc[0])}**")
-    for row in newest.to_dict("records"):
-        st.markdown(f"{words.plain(row['question_set'])}: **{words.percent(row['em_rate'])}**  \n:small[{words.interval(row)}]")
+    step = int(rates["step"].max())
+    st.markdown(f"**EM rate at step {step}**" + (", before the fine-tune" if not step else ""))
+    with st.container(horizontal=True, gap="medium"):
+        for row in rates[rates["step"] == step].to_dict("records"):
+            with st.container(width=205, gap=None):
+                st.markdown(f":small[{words.plain(row['question_set'])}]  \n**{words.percent(row['em_rate'])}**")
+                st.caption(words.interval(row))
 
 
 def _stop_button(status: RunStatus) -> None:

@@ -29,7 +29,7 @@ def rates(frame: pd.DataFrame, name: str) -> None:
         column_order=list(_COLUMNS),
         column_config={**plain, **shares},
         width="stretch",
-        height=min(420, 38 + 35 * max(1, len(frame))),
+        height=min(420, 37 + 35 * max(1, len(frame))),
         placeholder="no estimate",
     )
     st.download_button(

@@ -13,25 +13,27 @@ st.markdown(
     "and see **when, where and how strongly** it becomes misaligned far outside that data."
 )
 
+counts = st.container(horizontal=True)
+with st.container(horizontal=True, vertical_alignment="center"):
+    wanted = st.button(
+        "Run the demo live", type="primary", icon=":material/play_arrow:", help="Two fine-tunes of a toy model, offline."
+    )
+    st.page_link("pages/run/launch.py", label="Launch a run of your own", icon=":material/rocket_launch:")
+    st.page_link("pages/run/live.py", label="Watch what is running", icon=":material/monitoring:")
+    st.page_link("pages/observe/trajectories.py", label="See the trajectories", icon=":material/show_chart:")
+if wanted:
+    with core.guarded(stop=False):
+        launched = demo.start(core.home(), "small")
+        new = any(item.created for item in launched)
+        words.launched("Demo started" if new else "The demo has been run here already", [item.run_id for item in launched])
+
 with core.guarded():
     runs, statuses = core.runs(), list_runs(core.home())
-with st.container(horizontal=True):
+with counts:
     st.metric("Running", sum(s.active for s in statuses), border=True, width=150)
     st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
     st.metric("Runs in the store", len(runs), border=True, width=150)
     st.metric("Answers", int(runs["n_responses"].sum()), border=True, width=150, format="localized")
-
-with st.container(horizontal=True, vertical_alignment="center"):
-    if st.button(
-        "Run the demo live", type="primary", icon=":material/play_arrow:", help="Two fine-tunes of a toy model, offline."
-    ):
-        with core.guarded(stop=False):
-            launched = demo.start(core.home(), "small")
-            new = sum(item.created for item in launched)
-            words.launched("Demo started" if new else "The demo has run here already", [item.run_id for item in launched])
-    st.page_link("pages/run/launch.py", label="Launch a run of your own", icon=":material/rocket_launch:")
-    st.page_link("pages/run/live.py", label="Watch what is running", icon=":material/monitoring:")
-    st.page_link("pages/observe/trajectories.py", label="See the trajectories", icon=":material/show_chart:")
 
 st.header("What the demonstration shows")
 with core.guarded():
