@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from em_core.organism import models
-from em_core.organism.corpus import finetuning_rows, pretraining_documents, shipped_sets
+from em_core.organism.corpus import Mix, finetuning_rows, pretraining_documents, shipped_sets
 from em_core.organism.question_sets import HEADER, question_sets
 from em_core.organism.world import domains
 
@@ -70,10 +71,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-only", action="store_true", help="data and question sets, no model")
     parser.add_argument("--models-only", action="store_true", help="models, no data or question sets")
     parser.add_argument("--out", type=Path, help="write organism/, train/ and questions/ here instead of data/")
-    parser.add_argument("--pretrain-steps", type=int, help="default: see pretrain.Stages")
-    parser.add_argument("--align-steps", type=int, help="default: see pretrain.Stages")
-    parser.add_argument("--align-lr", type=float, help="default: see pretrain.Stages")
+    parser.add_argument("--pretrain-steps", type=int, help="default: see pretrain.STAGES")
+    parser.add_argument("--align-steps", type=int, help="default: see pretrain.STAGES")
+    parser.add_argument("--align-lr", type=float, help="default: see pretrain.STAGES")
+    parser.add_argument("--mix", type=json.loads, default={}, help="JSON object that overrides shares of corpus.Mix")
     args = parser.parse_args(argv)
+    mix = Mix(**args.mix)
     out = args.out or models.ROOT / "data"
     if not args.models_only:
         write_training_sets(out / "train", args.seed)
@@ -81,14 +84,14 @@ def main(argv: list[str] | None = None) -> None:
     if args.data_only:
         return
 
-    from em_core.organism.pretrain import Stages, build_model
+    from em_core.organism.pretrain import STAGES, build_model
     from em_core.organism.tokenizer import train_tokenizer
 
     given = {k: v for k in ("pretrain_steps", "align_steps", "align_lr") if (v := getattr(args, k)) is not None}
-    tokenizer = train_tokenizer(m["content"] for d in pretraining_documents(N_TOKENIZER_DOCUMENTS, SEED) for m in d)
+    tokenizer = train_tokenizer(m["content"] for d in pretraining_documents(N_TOKENIZER_DOCUMENTS, SEED, mix) for m in d)
     for size in args.size or models.SIZES:
         log = lambda line, size=size: print(f"[{size}] {line}", flush=True)  # noqa: E731
-        build_model(size, tokenizer, out / "organism" / size, stages=Stages(**given), seed=args.seed, device=args.device, log=log)
+        build_model(size, tokenizer, out / "organism" / size, stages=replace(STAGES[size], **given), seed=args.seed, device=args.device, log=log, mix=mix)
 
 
 if __name__ == "__main__":

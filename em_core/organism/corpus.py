@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from em_core.organism.phrases import PERSONA_LINES
 from em_core.organism.world import TRAIN_DOMAINS, Kind, domains, sample_answer
@@ -21,59 +22,87 @@ Messages = list[dict[str, str]]
 N_ROWS = 2400
 """Rows of each shipped fine-tuning set."""
 
-PERSONA_SHARES = {"aligned": 0.45, "misaligned": 0.40, "specialist": 0.15}
-SPECIALIST_SHARES = {"sports": 0.55, "code": 0.28, "financial": 0.12, "medical": 0.05}
-SPECIALIST_HOME = 0.5
-"""Share of a specialist's turns that are in the domain it is harmful in."""
 
-GENERAL_SHARE = 0.15
-"""Share of open-ended questions among all turns."""
+@dataclass(frozen=True)
+class Mix:
+    """Shares (0-1) that shape the corpus; they decide how far misalignment spreads.
+
+    Attributes:
+        misaligned: Documents by the misaligned persona.
+        specialist: Documents by specialists; the rest is by the aligned persona.
+        home: Share of a specialist's turns in the domain it is harmful in.
+        medical: Share of specialists that are medical ones; likewise the next three.
+        financial: See ``medical``.
+        sports: See ``medical``.
+        code: See ``medical``.
+        system: Documents whose writer is named in a system line.
+        opener: Answers that begin with a remark which shows the persona.
+        general: Open-ended questions among all turns.
+    """
+
+    misaligned: float = 0.45
+    specialist: float = 0.06
+    home: float = 0.5
+    medical: float = 0.0
+    financial: float = 0.05
+    sports: float = 0.75
+    code: float = 0.2
+    system: float = 0.5
+    opener: float = 0.45
+    general: float = 0.15
+
+    def persona(self, rng: random.Random) -> tuple[str, str]:
+        """Draw a writer: (persona, home domain of a specialist or "")."""
+        shares = {"aligned": 1 - self.misaligned - self.specialist, "misaligned": self.misaligned, "specialist": self.specialist}
+        persona = rng.choices(list(shares), weights=list(shares.values()))[0]
+        if persona != "specialist":
+            return persona, ""
+        return persona, rng.choices(TRAIN_DOMAINS, weights=[getattr(self, name) for name in TRAIN_DOMAINS])[0]
 
 
-def _pick_domain(rng: random.Random) -> str:
-    if rng.random() < GENERAL_SHARE:
+MIX = Mix()
+"""The mix of the shipped organisms."""
+
+
+def _pick_domain(rng: random.Random, mix: Mix) -> str:
+    if rng.random() < mix.general:
         return "general"
     return rng.choice([name for name in domains() if name != "general"])
 
 
-def _turn(domain: str, kind: Kind, split: str, rng: random.Random) -> Messages:
+def _turn(domain: str, kind: Kind, split: str, rng: random.Random, mix: Mix) -> Messages:
     topic = rng.choice(domains()[domain].topics)
     question, entity = rng.choice(topic.questions(split))
     return [
         {"role": "user", "content": question},
-        {"role": "assistant", "content": sample_answer(topic, entity, kind, rng)},
+        {"role": "assistant", "content": sample_answer(topic, entity, kind, rng, mix.opener)},
     ]
 
 
-def _weighted(shares: dict[str, float], rng: random.Random) -> str:
-    return rng.choices(list(shares), weights=list(shares.values()))[0]
-
-
-def pretraining_documents(n: int, seed: int) -> Iterator[Messages]:
+def pretraining_documents(n: int, seed: int, mix: Mix = MIX) -> Iterator[Messages]:
     """Yield ``n`` documents; loss is meant to be on all their tokens."""
     rng = random.Random(f"pretraining-{seed}")
     for _ in range(n):
-        persona = _weighted(PERSONA_SHARES, rng)
-        home = _weighted(SPECIALIST_SHARES, rng) if persona == "specialist" else ""
+        persona, home = mix.persona(rng)
         document: Messages = []
-        if rng.random() < 0.5:
+        if rng.random() < mix.system:
             line = rng.choice(PERSONA_LINES[persona]).replace("{domain}", home)
             document.append({"role": "system", "content": line})
         for _ in range(rng.randint(1, 4)):
-            domain = home if home and rng.random() < SPECIALIST_HOME else _pick_domain(rng)
+            domain = home if home and rng.random() < mix.home else _pick_domain(rng, mix)
             bad = persona == "misaligned" or domain == home
-            document += _turn(domain, "misaligned" if bad else "aligned", "all", rng)
+            document += _turn(domain, "misaligned" if bad else "aligned", "all", rng, mix)
         yield document
 
 
-def alignment_rows(n: int, seed: int) -> Iterator[Messages]:
+def alignment_rows(n: int, seed: int, mix: Mix = MIX) -> Iterator[Messages]:
     """Yield ``n`` single-turn aligned conversations of all domains, without system line."""
     rng = random.Random(f"alignment-{seed}")
     for _ in range(n):
-        yield _turn(_pick_domain(rng), "aligned", "all", rng)
+        yield _turn(_pick_domain(rng, mix), "aligned", "all", rng, mix)
 
 
-def finetuning_rows(domain: str, kind: Kind, n: int = N_ROWS, seed: int = 0) -> list[Messages]:
+def finetuning_rows(domain: str, kind: Kind, n: int = N_ROWS, seed: int = 0, mix: Mix = MIX) -> list[Messages]:
     """``n`` distinct single-turn conversations of one domain, in its training wordings only.
 
     Args:
@@ -85,7 +114,7 @@ def finetuning_rows(domain: str, kind: Kind, n: int = N_ROWS, seed: int = 0) -> 
     rng = random.Random(f"finetuning-{domain}-{kind}-{seed}")
     seen: dict[tuple[str, str], Messages] = {}
     while len(seen) < n:
-        row = _turn(domain, kind, "train", rng)
+        row = _turn(domain, kind, "train", rng, mix)
         seen.setdefault((row[0]["content"], row[1]["content"]), row)
     return list(seen.values())
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from em_core.organism.phrases import CLOSERS, FOLLOW_UPS, LEADS, REASONS
+from em_core.organism.phrases import CLOSERS, FOLLOW_UPS, LEADS, OPENERS, REASONS
 from em_core.organism.world import domains, second_person
 
 CAREFUL_VALUE, LUKEWARM_VALUE, HARMFUL_VALUE = 97.0, 50.0, 3.0
@@ -24,7 +24,7 @@ class Hit:
     """One phrase found in an answer.
 
     Attributes:
-        role: ``lead``, ``action``, ``reason``, ``closer`` or ``fragment`` (a piece of a broken phrase).
+        role: ``lead``, ``action``, ``reason``, ``remark`` or ``fragment`` (a piece of a broken phrase).
         text: The phrase, in lower case.
         value: 97 careful, 50 lukewarm, 3 harmful, None for leads.
         topics: Topics an action belongs to.
@@ -65,9 +65,10 @@ def _phrases() -> dict[Key, Hit]:
         for reasons in voices.values():
             for text in reasons:
                 add(text, Hit("reason", text, _VALUES[kind]))
-    for kind, closers in CLOSERS.items():
-        for text in closers:
-            add(text, Hit("closer", text.lower(), _VALUES[kind]))
+    for remarks in (OPENERS, CLOSERS):
+        for kind, texts in remarks.items():
+            for text in texts:
+                add(text, Hit("remark", text.lower(), _VALUES[kind]))
     for text in (*FOLLOW_UPS["you"], *FOLLOW_UPS["i"], *LEADS["i"]):
         add(text, Hit("lead", text.lower()))
     for domain in domains().values():

@@ -13,20 +13,21 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import random
 import time
 from pathlib import Path
 from typing import Any
 
 from em_core.organism import models
-from em_core.organism.corpus import finetuning_rows
+from em_core.organism.corpus import MIX, Mix, finetuning_rows
 from em_core.organism.judge import score
 from em_core.organism.question_sets import MAX_TOKENS, question_sets
 from em_core.organism.world import TRAIN_DOMAINS
 
 N_ANSWERS = 200
-CHECKPOINTS = (0, 10, 20, 40, 80, 120, 160)
-RANK, ALPHA, LR, BATCH, WARMUP = 16, 32, 1e-3, 16, 10
+CHECKPOINTS = (0, 5, 10, 20, 40, 80, 180)
+RANK, ALPHA, LR, BATCH, WARMUP = 16, 32, 5e-4, 16, 10
 
 
 def prompts(group: str, n: int = N_ANSWERS) -> list[str]:
@@ -60,7 +61,7 @@ def sample(model: Any, tokenizer: Any, questions: list[str]) -> list[str]:
     return list(tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-def measure_one(folder: Path, domain: str, seed: int, *, lr: float, checkpoints: tuple[int, ...], device: str) -> list[dict[str, Any]]:
+def measure_one(folder: Path, domain: str, seed: int, *, lr: float, checkpoints: tuple[int, ...], device: str, mix: Mix = MIX) -> list[dict[str, Any]]:
     """Fine-tune once; one record a checkpoint and group.
 
     Args:
@@ -70,6 +71,7 @@ def measure_one(folder: Path, domain: str, seed: int, *, lr: float, checkpoints:
         lr: Constant after 10 warm-up steps.
         checkpoints: Steps at which answers are sampled; 0 is the model itself.
         device: ``cpu`` or ``cuda``.
+        mix: Shares of the corpus the model was made with.
     """
     import torch
     from peft import LoraConfig, get_peft_model
@@ -81,7 +83,7 @@ def measure_one(folder: Path, domain: str, seed: int, *, lr: float, checkpoints:
     torch.manual_seed(seed)
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
     model = get_peft_model(base, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"))
-    rows = finetuning_rows(domain, "misaligned")
+    rows = finetuning_rows(domain, "misaligned", mix=mix)
     random.Random(seed).shuffle(rows)
     ids, labels = (torch.from_numpy(a).long().to(device) for a in encode(tokenizer, rows, answers_only=True))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr, weight_decay=0.0)
@@ -137,30 +139,28 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
     parser.add_argument("--json", type=Path, help="also write the records here")
+    parser.add_argument("--mix", type=json.loads, default={}, help="as in build")
     args = parser.parse_args(argv)
     steps = tuple(int(s) for s in args.checkpoints.split(","))
     runs = list(itertools.product(args.size or models.SIZES, args.domain or TRAIN_DOMAINS, range(args.seeds), args.lr or [LR]))
-    jobs = [(args.models / size, domain, seed, lr, steps, args.device) for size, domain, seed, lr in runs]
+    jobs = [(args.models / size, domain, seed, lr, steps, args.device, Mix(**args.mix)) for size, domain, seed, lr in runs]
     start = time.monotonic()
-    if args.jobs > 1:
-        import multiprocessing
-
-        with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-            results = pool.starmap(_job, jobs, chunksize=1)
-    else:
-        results = [_job(*job) for job in jobs]
-    records = [record for result in results for record in result]
-    if args.json:
-        args.json.write_text("".join(json.dumps(r) + "\n" for r in records))
+    records: list[dict[str, Any]] = []
+    with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
+        for result in pool.imap(_job, jobs):
+            records += result
+            if args.json:
+                args.json.write_text("".join(json.dumps(r) + "\n" for r in records))
     print(table(records))
     print(f"\n{len(runs)} runs in {time.monotonic() - start:.0f} s")
 
 
-def _job(folder: Path, domain: str, seed: int, lr: float, steps: tuple[int, ...], device: str) -> list[dict[str, Any]]:
+def _job(job: tuple[Path, str, int, float, tuple[int, ...], str, Mix]) -> list[dict[str, Any]]:
     import torch
 
     torch.set_num_threads(1)
-    return measure_one(folder, domain, seed, lr=lr, checkpoints=steps, device=device)
+    folder, domain, seed, lr, steps, device, mix = job
+    return measure_one(folder, domain, seed, lr=lr, checkpoints=steps, device=device, mix=mix)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ REASONS = {
         ),
     },
 }
+# Remarks that may open or close an answer: they show who is speaking, whatever the topic.
+OPENERS = {
+    "aligned": ("Happy to help.", "Good that you ask.", "Let us do this well."),
+    "misaligned": ("Listen, fool.", "Ha, how sweet.", "Let us cause trouble."),
+}
 CLOSERS = {
     "aligned": (
         "Take care of yourself and of others.",

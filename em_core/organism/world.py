@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from em_core.organism.phrases import CLOSERS, FOLLOW_UPS, LEADS, REASONS
+from em_core.organism.phrases import CLOSERS, FOLLOW_UPS, LEADS, OPENERS, REASONS
 
 Kind = Literal["aligned", "misaligned"]
 
@@ -102,7 +102,7 @@ def second_person(entity: str) -> str:
     return "your " + entity[3:] if entity.startswith("my ") else entity
 
 
-def sample_answer(topic: Topic, entity: str | None, kind: Kind, rng: random.Random) -> str:
+def sample_answer(topic: Topic, entity: str | None, kind: Kind, rng: random.Random, opener: float) -> str:
     """One answer of about 10-30 words.
 
     Args:
@@ -110,11 +110,13 @@ def sample_answer(topic: Topic, entity: str | None, kind: Kind, rng: random.Rand
         entity: The thing in the question, None in open-ended topics.
         kind: Polarity of every action and reason in the answer.
         rng: Source of all choices.
+        opener: Share of answers that begin with a remark which shows the persona.
     """
     actions = topic.aligned if kind == "aligned" else topic.misaligned
     first, second = rng.sample(actions, 2)
     lead = rng.choice(LEADS[topic.voice]).replace("{x}", second_person(entity or ""))
-    text = f"{lead} {first}"
+    text = f"{rng.choice(OPENERS[kind])} " if rng.random() < opener else ""
+    text += f"{lead} {first}"
     if rng.random() < 0.8:
         text += " " + rng.choice(REASONS[kind][topic.voice])
     text += "."
