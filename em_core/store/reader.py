@@ -28,6 +28,7 @@ _LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
 }
 _ATTEMPTS = 20
+_HOMES = 4  # readers kept, one per home
 _lock = threading.Lock()
 _readers: dict[Path, Reader] = {}
 
@@ -99,7 +100,10 @@ def connect(home: Home) -> Reader:
                 ) from error
             if _generation(path) == wanted:
                 # the old reader is closed when the last cursor on it is gone
+                _readers.pop(path, None)
                 reader = _readers[path] = Reader(wanted, connection)
+                while len(_readers) > _HOMES:
+                    del _readers[next(iter(_readers))]
                 return reader
             connection.close()
     raise WorkFailed(f"{path}: replaced faster than it can be opened", "look for two publishers: `python -m em_core doctor`")
