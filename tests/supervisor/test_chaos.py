@@ -1,0 +1,34 @@
+"""Kill -9 at seeded moments during real organism runs; the long form is ``python -m tests.supervisor.chaos --rounds 20``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from em_core.home import PROJECT, Home
+from tests.supervisor.chaos import TOKEN, Chaos, run_rounds
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.timeout(900)
+def test_nothing_is_lost_or_doubled_when_worker_supervisor_and_app_are_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (PROJECT / "data" / "organism" / "0.3m" / "model.safetensors").exists():
+        pytest.skip("the organism is not built: python -m em_core.organism.build")
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        pytest.skip("needs chromium to open the app")
+    monkeypatch.setenv("EM_HOME", str(tmp_path))  # restored afterwards, as is the token
+    monkeypatch.setenv(TOKEN, "")
+    home = Home(tmp_path)
+    home.prepare()
+    chaos = Chaos(home, seed=7)
+    try:
+        run_rounds(chaos, 3)
+    except BaseException:
+        chaos.abandon()
+        raise
+    assert chaos.kills.keys() == {"worker", "supervisor", "streamlit"}
