@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -34,13 +35,19 @@ def _rate(base_url: str, n_answers: int, max_concurrency: int) -> float:
 
 
 def _best(limit: float, args: list[str], n_answers: int, max_concurrency: int) -> float:
-    """Best share of the limit in at most three tries: other work on the machine only ever slows it."""
+    """Best share of the limit in at most three tries: other work on the machine only ever slows it.
+
+    On a machine without a free core this measures the others' work, so it is skipped, with the reason.
+    """
     best = 0.0
     for _ in range(3):
         with ServerProcess(*args) as base_url:
             best = max(best, _rate(base_url, n_answers, max_concurrency) / limit)
         if best >= 0.9:
-            break
+            return best
+        busy, cores = os.getloadavg()[0], os.cpu_count() or 1
+        if busy > cores:
+            pytest.skip(f"{best:.0%} of the limit, but the machine is busy: load {busy:.1f} on {cores} cores")
     return best
 
 
