@@ -53,7 +53,7 @@ class WorkFailed(EMError):
 
 
 class ManyProblems(BadInput):
-    """Every problem of one input, reported at once.
+    """Every problem of one input, reported at once; with several, each line is followed by its fix.
 
     Args:
         subject: What was checked (``spec.yaml``).
@@ -64,11 +64,12 @@ class ManyProblems(BadInput):
     def __init__(self, subject: str, problems: Sequence[tuple[str, str, str]], n_more: int = 0) -> None:
         self.problems = list(problems)
         lines = [f"{place}: {message}" if place else message for place, message, _ in problems]
-        hints = list(dict.fromkeys(hint for _, _, hint in problems if hint))
-        if len(lines) == 1:
-            text = f"{subject}: {lines[0]}" if subject else lines[0]
-        else:
-            more = f"\n  ... and {n_more} more" if n_more else ""
-            head = f"{subject}: {len(lines) + n_more} problems" if subject else f"{len(lines) + n_more} problems"
-            text = f"{head}\n" + "\n".join(f"  {line}" for line in lines) + more
-        super().__init__(text, "; ".join(hints))
+        if len(lines) == 1 and not n_more:
+            super().__init__(f"{subject}: {lines[0]}" if subject else lines[0], problems[0][2])
+            return
+        fixes = [f"\n      fix: {hint}" if hint else "" for _, _, hint in problems]
+        found = [f"  {line}{fix}" for line, fix in zip(lines, fixes, strict=True)]
+        if n_more:
+            found.append(f"  ... and {n_more} more")
+        count = f"{len(lines) + n_more} problems"
+        super().__init__("\n".join([f"{subject}: {count}" if subject else count, *found]))

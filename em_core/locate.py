@@ -42,6 +42,7 @@ def find_file(source: str, what: str, known: Iterable[str], suffixes: tuple[str,
         BadInput: It is no file, is a folder, or cannot be read.
     """
     path = find_path(source)
+    endings = " or ".join([", ".join(suffixes[:-1]), suffixes[-1]])
     if path is None:
         close = did_you_mean(source, known)
         if ".." in source.replace("\\", "/").split("/"):
@@ -53,18 +54,16 @@ def find_file(source: str, what: str, known: Iterable[str], suffixes: tuple[str,
             reason = f"{_short(source)!r} is neither {what}'s name nor an existing file"
         raise BadInput(
             reason,
-            close
-            or f"give the path of a {' or '.join(suffixes)} file, or a name from `{listing}`"
-            + (f"; {sources}" if sources else ""),
+            close or f"give the path of a {endings} file, or a name from `{listing}`" + (f"; {sources}" if sources else ""),
         )
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix in suffixes)
         raise BadInput(
-            f"{source}: is a folder, expected a {' or '.join(suffixes)} file",
-            f"name the file, e.g. {source.rstrip('/')}/{inside[0]}" if inside else f"it has no {' or '.join(suffixes)} file",
+            f"{source}: is a folder, expected a {endings} file",
+            f"name the file, e.g. {source.rstrip('/')}/{inside[0]}" if inside else f"it has no {endings} file",
         )
     if not path.is_file():
-        raise BadInput(f"{source}: is not a regular file", f"give the path of a {' or '.join(suffixes)} file")
+        raise BadInput(f"{source}: is not a regular file", f"give the path of a {endings} file")
     return path
 
 

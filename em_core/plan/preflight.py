@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,26 +45,39 @@ def validate(spec: RunSpec, home: Home | None = None, online: bool = True) -> No
     """
     home = home or Home.find()
     found, problems = _Found(), []
-    for check in (_data, _questions, _model, _parent, _plugins, _schedule, _device, _adapter, _home):
-        problems += _collect(lambda check=check: check(spec, home, found))  # type: ignore[misc]
+    for check, field in _CHECKS:
+        problems += _collect(lambda check=check: check(spec, home, found), field)  # type: ignore[misc]
     if online:
         if found.model is not None:
             model = found.model
-            problems += _collect(lambda: base_model.check_hub(model, spec.revision))
+            problems += _collect(lambda: base_model.check_hub(model, spec.revision), "base_model")
         problems += _judges(spec)
     if problems:
         raise ManyProblems("" if len(problems) == 1 else spec.label, problems)
 
 
-def _collect(check: Callable[[], None]) -> list[Problem]:
+def _collect(check: Callable[[], None], field: str) -> list[Problem]:
+    """What a check finds, each problem placed at its field of the spec (`field` where it names none)."""
     try:
         check()
     except ManyProblems as error:
         more = error.message.rsplit("\n", 1)[-1].strip()
-        return [*error.problems, *([("", more, "")] if more.startswith("... and ") else [])]
+        return [_placed(*problem, field) for problem in error.problems] + (
+            [(field, more, "")] if more.startswith("... and ") else []
+        )
     except EMError as error:
-        return [("", error.message, error.hint)]
+        return [_placed("", error.message, error.hint, field)]
     return []
+
+
+def _placed(place: str, message: str, hint: str, field: str) -> Problem:
+    text = f"{place}: {message}" if place else message
+    head, _, rest = text.partition(": ")
+    if rest and re.fullmatch(r"[a-z_]+(\.[a-z0-9_]+)*", head) and head.split(".")[0] in RunSpec.model_fields:
+        if head.startswith("judges.") and field.startswith("judges.") and not head.split(".")[1].isdigit():
+            head = f"{field}.{head.removeprefix('judges.')}"
+        return head, rest, hint
+    return field, text, hint
 
 
 def _data(spec: RunSpec, home: Home, found: _Found) -> None:
@@ -75,7 +89,7 @@ def _questions(spec: RunSpec, home: Home, found: _Found) -> None:
     problems: list[Problem] = []
     sets: list[questions.QuestionSet] = []
     for use in spec.evaluation.question_sets:
-        problems += _collect(lambda use=use: sets.append(questions.load(use)))  # type: ignore[misc]
+        problems += _collect(lambda use=use: sets.append(questions.load(use)), "evaluation.question_sets")  # type: ignore[misc]
     for name in dict.fromkeys(s.name for s in sets):
         files = [s.path for s in sets if s.name == name]
         if len(files) > 1:
@@ -159,7 +173,21 @@ def _judges(spec: RunSpec) -> list[Problem]:
     if not spec.evaluation.question_sets:
         return problems
     known = plugins.names(judges.__name__)
-    for judge in dict.fromkeys(spec.judges):
-        if judge.name in known:
-            problems += _collect(lambda judge=judge: judges.open_judge(judge).check())  # type: ignore[misc]
+    for number, judge in enumerate(spec.judges):
+        if judge.name in known and judge not in spec.judges[:number]:
+            problems += _collect(lambda judge=judge: judges.open_judge(judge).check(), f"judges.{number}")  # type: ignore[misc]
     return problems
+
+
+_CHECKS: tuple[tuple[Callable[[RunSpec, Home, _Found], None], str], ...] = (
+    (_data, "data"),
+    (_questions, "evaluation.question_sets"),
+    (_model, "base_model"),
+    (_parent, "parent.run"),
+    (_plugins, "backend"),
+    (_schedule, "train.batch_size"),
+    (_device, "train.precision"),
+    (_adapter, "lora.layers"),
+    (_home, ""),
+)
+"""The checks in the order that a person would fix things, and the field that each is about."""

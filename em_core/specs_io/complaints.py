@@ -49,11 +49,13 @@ def unknown_keys(value: Any, model: type[BaseModel], place: str = "") -> list[Pr
 
 def in_words(error: ValidationError) -> list[Problem]:
     """Every problem that pydantic found, as (dotted field, what is wrong, fix)."""
-    errors = [dict(each) for each in error.errors(include_url=False)]
-    places = [each["loc"] for each in errors]
+    errors: list[dict[str, Any]] = [dict(each) for each in error.errors(include_url=False)]
+    places: list[tuple[Any, ...]] = [tuple(each["loc"]) for each in errors]
 
     def follows(each: dict[str, Any]) -> bool:  # a list is "too short" when its only entry is wrong
-        return each["type"] == "too_short" and any(p != each["loc"] and p[: len(each["loc"])] == each["loc"] for p in places)
+        return each["type"] == "too_short" and any(
+            place != each["loc"] and place[: len(each["loc"])] == each["loc"] for place in places
+        )
 
     return [_one(each) for each in errors if not follows(each)]
 

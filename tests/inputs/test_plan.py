@@ -267,6 +267,16 @@ def test_everything_that_is_wrong_is_reported_at_once_and_nothing_is_left(jsonl:
     assert not home.root.exists()
 
 
+def test_each_problem_is_placed_at_its_field_so_that_a_form_can_show_it_there(jsonl: Write, home: Home) -> None:
+    jsonl("{", "{")
+    judge = {"name": "openai_compatible", "model": "m", "base_url": "nonsense"}
+    spec = spec_of(base_model="nope", lora={"layers": [-1]}, train={"precision": "fp16"}, judges=[{"name": "organism"}, judge])
+    with pytest.raises(ManyProblems) as caught:
+        validate(spec, home)
+    places = [place for place, _, _ in caught.value.problems]
+    assert places == ["data", "data", "base_model", "train.precision", "lora.layers", "judges.1.base_url"]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

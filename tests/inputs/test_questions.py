@@ -234,7 +234,7 @@ def test_all_wrong_entries_are_reported_at_once(here: Path) -> None:
         load()
     assert "q.yaml: 25 problems" in caught.value.message
     assert "q.yaml:7 ('q6'): key 'typ' is unknown" in caught.value.message
-    assert "did you mean 'type'?" in caught.value.hint
+    assert "did you mean 'type'?" in caught.value.message
 
 
 def test_aliases_that_would_explode_are_read_in_no_time(here: Path) -> None:
