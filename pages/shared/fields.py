@@ -23,11 +23,8 @@ def recipes() -> list[dict[str, Any]]:
 def preset(known: Mapping[str, Mapping[str, Any]]) -> str:
     """Which preset fills the form; kept in the URL."""
     names = sorted(known, key=lambda name: (name != "organism", name))
-    chosen = st.selectbox(
-        "Preset", names, key="preset", bind="query-params", width=420,
-        format_func=lambda name: f"{name} ({known[name]['base_model']})",
-    )  # fmt: skip
-    st.caption(plain(known[chosen]["title"]))
+    chosen = st.selectbox("Preset", names, key="preset", bind="query-params", width=420)
+    st.caption(plain(f"{known[chosen]['base_model']}: {known[chosen]['title']}"))
     return str(chosen)
 
 

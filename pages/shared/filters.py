@@ -6,13 +6,17 @@ import pandas as pd
 import streamlit as st
 
 from em_core import definitions
-from em_core.charts.palette import size_label
 from em_core.view import headline
+from pages.shared.words import plain
 
 INTERVALS = {
-    "questions": "Interval (95%): these questions, new answers.",
-    "population": "Interval (95%): questions like these (clustered by question, wider).",
+    "questions": "95% interval for these questions, new answers.",
+    "population": "95% interval for questions like these (clustered by question, wider).",
 }
+
+
+_COLUMNS = {"experiment": "Experiment", "base_model": "Base model", "domain": "Trained on", "run_id": "Run"}
+# widgets show their options as they are: a bound widget writes what it shows into the URL
 
 
 def definition() -> str:
@@ -32,7 +36,6 @@ def definition() -> str:
 
 def interval() -> str:
     """Which uncertainty the intervals show."""
-    labels = {"questions": "These questions", "population": "Questions like these"}
     chosen = st.segmented_control(
         "Interval",
         list(INTERVALS),
@@ -40,7 +43,7 @@ def interval() -> str:
         required=True,
         key="interval",
         bind="query-params",
-        format_func=lambda kind: labels[kind],
+        help="\n".join(f"- **{kind}**: {text}" for kind, text in INTERVALS.items()),
     )
     return str(chosen)
 
@@ -52,20 +55,10 @@ def log_steps() -> bool:
 
 def judge(known: pd.DataFrame) -> str:
     """Whose scores: exactly one judge, never a mixture."""
-    names = {str(j["judge_id"]): _judge_name(j) for j in known.to_dict("records")}
-    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
-    names = {key: f"{name} · {key[-6:]}" if name in twice else name for key, name in names.items()}
-    return str(
-        st.selectbox(
-            "Judge",
-            list(names),
-            format_func=lambda key: names[key],
-            key="judge",
-            bind="query-params",
-            width=280,
-            help="Scores of two judges are never mixed in one line.",
-        )
-    )
+    names = [f"- **{plain(j['judge_id'])}**: {plain(_judge_name(j))}" for j in known.to_dict("records")]
+    about = "Scores of two judges are never mixed in one line.\n"
+    ids = [str(judge_id) for judge_id in known["judge_id"]]
+    return str(st.selectbox("Judge", ids, key="judge", bind="query-params", width=280, help="\n".join([about, *names])))
 
 
 def _judge_name(judge: dict[str, object]) -> str:
@@ -76,12 +69,7 @@ def narrow(rates: pd.DataFrame) -> pd.DataFrame:
     """Rows of the chosen experiments, runs, base models, domains and questions."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         rates = headline.questions(rates, _questions(rates))
-        for label, column in (
-            ("Experiment", "experiment"),
-            ("Base model", "base_model"),
-            ("Trained on", "domain"),
-            ("Run", "run_id"),
-        ):
+        for column, label in _COLUMNS.items():
             rates = _choose(rates, label, column)
     return rates
 
@@ -94,8 +82,7 @@ def _questions(rates: pd.DataFrame) -> str:
         key="questions",
         bind="query-params",
         width=240,
-        format_func=lambda name: {headline.INSIDE: "In the training domain", headline.ALL: "All question sets"}.get(name, name),
-        help="One question set at a time is easiest to read; all of them differ by dash.",
+        help="A question set, **in-domain** (each run asked about its own training domain), or **all** (sets differ by dash).",
     )
     return str(chosen)
 
@@ -103,11 +90,7 @@ def _questions(rates: pd.DataFrame) -> str:
 def _choose(rates: pd.DataFrame, label: str, column: str) -> pd.DataFrame:
     order = rates.sort_values(["size_b", column])[column] if column == "base_model" else rates[column].sort_values()
     options = [str(value) for value in order.unique()]
-    sizes = dict(zip(rates["base_model"].astype(str), rates["size_b"], strict=True)) if column == "base_model" else {}
-    shown = {o: (f"{o} ({size_label(sizes[o])})" if o in sizes else o or "(none)") for o in options}
     if len(options) < 2 and column not in st.query_params:
         return rates
-    wanted = st.multiselect(
-        label, options, key=column, bind="query-params", placeholder="All", format_func=lambda o: shown[o], width=210
-    )
+    wanted = st.multiselect(label, options, key=column, bind="query-params", placeholder="All", width=210)
     return rates[rates[column].isin(wanted)] if wanted else rates
