@@ -28,7 +28,6 @@ def main(argv: list[str] | None = None, **options: object) -> int:
         if not lease.acquire():
             print(f"a supervisor is at work in {home.root} already", file=sys.stderr)
             return 0
-        lease.sign()
         return serve(home, lease, args.idle_s, **options)
     except EMError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,6 +42,7 @@ def serve(home: Home, lease: Lease, idle_s: float, **options: object) -> int:
 
     publisher = options.pop("publisher", None) or Publisher(home)
     supervisor = Supervisor(home, publisher, idle_s=idle_s, **options)  # type: ignore[arg-type]
+    lease.sign()  # now we can work: `ensure_running` waits for this
 
     def end(*_: object) -> None:
         supervisor.stopping = True

@@ -15,13 +15,19 @@ from em_core.home import PROJECT, Home
 from em_core.lease import FD_VARIABLE, Lease, held
 from em_core.supervisor.logs import log_tail
 
-WAIT_S = 20.0
+WAIT_S = 30.0
 _MAX_OUTPUT = 1 << 18
 
 
 def is_running(home: Home) -> bool:
     """Whether a supervisor works in this home."""
     return held(home.supervisor / "lease")
+
+
+def _ready(home: Home) -> bool:
+    """Held and signed: the supervisor has come up, not merely begun to."""
+    path = home.supervisor / "lease"
+    return held(path) and path.stat().st_size > 0
 
 
 def launch_lock(home: Home) -> Lease:
@@ -49,7 +55,7 @@ def ensure_running(home: Home, command: Sequence[str] | None = None) -> None:
         WorkFailed: It did not come up; the message has the end of its log.
     """
     home.prepare()
-    if is_running(home):
+    if _ready(home):
         return
     output = home.supervisor / "supervisor.out"
     if output.exists() and output.stat().st_size > _MAX_OUTPUT:
@@ -71,9 +77,9 @@ def ensure_running(home: Home, command: Sequence[str] | None = None) -> None:
     threading.Thread(target=process.wait, name="reap supervisor", daemon=True).start()  # no zombie in a long-lived app
     give_up = time.monotonic() + WAIT_S
     while time.monotonic() < give_up:
-        if is_running(home):
+        if _ready(home):
             return
-        if process.returncode is not None and process.returncode != 0:
+        if process.returncode is not None and process.returncode != 0 and not is_running(home):
             break
         time.sleep(0.02)
     tail = log_tail(output, 5) or log_tail(home.supervisor / "supervisor.log", 5) or "no output"

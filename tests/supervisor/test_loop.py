@@ -223,6 +223,15 @@ def test_supervisor_that_cannot_start_says_why(bench: Bench) -> None:
         ensure_running(bench.home, [sys.executable, "-c", "import sys; print('no slot for you'); sys.exit(2)"])
 
 
+def test_supervisor_that_fails_while_starting_is_not_taken_for_a_running_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EM_SLOTS", "tpu")
+    with pytest.raises(WorkFailed, match="'tpu' is not a slot"):
+        ensure_running(bench.home)
+    assert not is_running(bench.home)
+
+
 def test_live_page_shows_progress_and_the_queue(bench: Bench) -> None:
     bench.supervise(slots="cpu")
     first, second, third = _launch(bench, "steady", "quick", "quick")
