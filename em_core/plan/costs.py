@@ -73,7 +73,7 @@ def answer_tokens(sets: list[QuestionSet], evaluation: EvaluationSpec) -> int:
 def time_s(
     n_params: int | None, gpu: Gpu | None, train_tokens: int, n_steps: int, sampled_tokens: int, n_evaluations: int, longest: int
 ) -> tuple[float, float] | None:
-    """(low, high) seconds for training and sampling, judging beside it left out; None where the size is unknown.
+    """(low, high) seconds for starting, training and sampling, judging beside it left out; None where the size is unknown.
 
     Args:
         n_params: Parameters of the base model.
@@ -90,12 +90,12 @@ def time_s(
     if gpu is not None:
         rate = next((t for name, t in _TFLOPS.items() if name in gpu.name), 100) * 1e12
         decode = (8e9 / n_params) * rate / 790e12
-        low = flops / (_MFU[1] * rate) + 0.02 * n_steps + 0.25 * sampled_tokens / (17_000 * decode)
-        high = flops / (_MFU[0] * rate) + 0.3 * n_steps + sampled_tokens / (1_200 * decode)
+        low = flops / (_MFU[1] * rate) + 15 + 0.02 * n_steps + 0.25 * sampled_tokens / (17_000 * decode)
+        high = flops / (_MFU[0] * rate) + 120 + 0.3 * n_steps + sampled_tokens / (1_200 * decode)
         return low, high
-    # one CPU thread: 15-60 GFLOP/s for matrices, 10-60 ms a step, 3-12 ms a decoded column of a whole batch
-    low = flops / 60e9 + 0.010 * n_steps + n_evaluations * longest * 0.003 + 2.0 * n_params * 0.25 * sampled_tokens / 60e9
-    high = flops / 15e9 + 0.060 * n_steps + n_evaluations * longest * 0.012 + 2.0 * n_params * sampled_tokens / 15e9
+    # one CPU thread: 8-30 s to start, 15-60 GFLOP/s, 15-120 ms a step, 4-60 ms a decoded column of a whole batch
+    low = flops / 60e9 + 8 + 0.015 * n_steps + n_evaluations * longest * 0.004 + 2.0 * n_params * 0.25 * sampled_tokens / 60e9
+    high = flops / 15e9 + 30 + 0.12 * n_steps + n_evaluations * longest * 0.06 + 2.0 * n_params * sampled_tokens / 15e9
     return low, high
 
 
