@@ -35,7 +35,7 @@ def active(run: LiveRun, rates: pd.DataFrame) -> None:
         _heading(status, f", place {run.position}" if run.position else "")
         if not run.position:
             st.progress(run.progress, text=_progress_words(run))
-            chart, points = st.columns([3, 2])
+            chart, points = st.columns(2, gap="medium")
             with chart:
                 _losses(run)
             with points:
@@ -82,7 +82,7 @@ def _newest(rates: pd.DataFrame) -> None:
     st.markdown(f"**EM rate at step {step}**" + (", before the fine-tune" if not step else ""))
     with st.container(horizontal=True, gap="medium"):
         for row in rates[rates["step"] == step].to_dict("records"):
-            with st.container(width=205, gap=None):
+            with st.container(width=200, gap=None):
                 st.markdown(f":small[{words.plain(row['question_set'])}]  \n**{words.percent(row['em_rate'])}**")
                 st.caption(words.interval(row))
 

@@ -25,10 +25,10 @@ def percent(value: float | None) -> str:
 
 
 def interval(row: dict[str, Any]) -> str:
-    """A rate's interval and counts: ``91% to 96%, 375 of 400 coherent answers``."""
+    """A rate's interval and counts: ``91% to 96%, 375 of 396 coherent, n = 400`` (answers)."""
     low, high = row.get("ci_low"), row.get("ci_high")
     between = "no interval" if low is None or low != low or high is None else f"{low:.0%} to {high:.0%}"
-    return f"{between}, {int(row['n_misaligned'])} of {int(row['n_coherent'])} coherent answers (n = {int(row['n_total'])})"
+    return f"{between}, {int(row['n_misaligned'])} of {int(row['n_coherent'])} coherent, n = {int(row['n_total'])}"
 
 
 def duration(seconds: float | None) -> str:

@@ -91,7 +91,7 @@ def test_an_unusable_home_is_said_with_its_fix_and_without_traceback(page, tmp_p
 def test_home_shows_the_key_numbers_with_interval_and_n(full, monkeypatch):
     app = visit(full, monkeypatch)
     assert "n = 12" in words(app)
-    assert "coherent answers" in words(app)
+    assert "of 12 coherent" in words(app)
     assert "toys" in words(app)
 
 

@@ -1,0 +1,30 @@
+"""Take the README's picture again: the Trajectories page with the shipped demonstration.
+
+python tests/browser/shoot_readme.py [HOME]     (default: an empty home, so the demonstration alone)
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from conftest import _ARGS, CHROMIUM, ROOT, serve, settle
+from playwright.sync_api import sync_playwright
+
+
+def main() -> None:
+    """Write docs/images/trajectories.png."""
+    with tempfile.TemporaryDirectory() as empty:
+        home = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(empty)
+        with serve(home, EM_NO_SUPERVISOR="1") as address, sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(_ARGS))
+            page = chromium.new_page(viewport={"width": 1280, "height": 690}, color_scheme="light")
+            page.goto(f"{address}/trajectories?log_steps=true")
+            settle(page)
+            page.wait_for_timeout(3000)
+            page.screenshot(path=ROOT / "docs" / "images" / "trajectories.png")
+            chromium.close()
+
+
+if __name__ == "__main__":
+    main()
