@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -74,8 +75,10 @@ class Bench:
 
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = torch.bfloat16 if self.device == "cuda" else torch.float32
-        self.base_dir = None if args.config else ROOT / "data" / "organism" / args.model.removeprefix("organism-")
-        self.tokenizer = AutoTokenizer.from_pretrained(self.base_dir or ROOT / "data" / "organism" / "1m")
+        shipped = ROOT / "data" / "organism" / ("1m" if args.config else args.model.removeprefix("organism-"))
+        copied = shutil.copytree(shipped, folder / "base")  # nobody exchanges the weights half-way
+        self.base_dir = None if args.config else copied
+        self.tokenizer = AutoTokenizer.from_pretrained(copied)
         if self.base_dir is None:
             config = LlamaConfig(**CONFIGS[args.config], max_position_embeddings=2048, eos_token_id=1, pad_token_id=0)
             torch.manual_seed(0)

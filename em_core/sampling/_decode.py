@@ -3,7 +3,7 @@
 A prompt is prefilled without its last token, once for all its samples, right-padded (causal
 attention needs no mask for that). The last prompt token is fed by the first step, so a new row and
 an old one look the same to a step. All state of a row is on the device; the host looks at it every
-`check_every` steps (a finished row is frozen until then).
+`Pace.check_every` steps (a finished row is frozen until then).
 """
 
 from __future__ import annotations
@@ -21,6 +21,33 @@ from em_core.sampling._memory import PREFILL_TOKENS_CPU, PREFILL_TOKENS_GPU
 from em_core.sampling._model import Masks
 from em_core.sampling._noise import choose, scramble, uniforms
 from em_core.sampling._prompts import Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the host looks, and in what portions things are done.
+
+    Args:
+        check_every: Steps between two looks at which rows are done (each look waits for the device).
+        bucket: Columns in view are rounded up to this.
+        refill: Empty slots are filled when they are more than 1/refill of all.
+        shrink: When nothing is pending, empty slots are dropped when at most this share is busy.
+        prefill_tokens: Most prompt tokens in one forward pass.
+        grow: Reserve cache columns as they are needed instead of all at once.
+    """
+
+    check_every: int
+    bucket: int
+    refill: int
+    shrink: float
+    prefill_tokens: int
+    grow: bool
+
+
+PACES = {
+    "cuda": Pace(check_every=8, bucket=64, refill=16, shrink=0.5, prefill_tokens=PREFILL_TOKENS_GPU, grow=False),
+    "cpu": Pace(check_every=1, bucket=16, refill=2**30, shrink=0.75, prefill_tokens=PREFILL_TOKENS_CPU, grow=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +74,11 @@ class Decoder:
     def __init__(self, model: Any, n_slots: int, capacity: int, longest: int, stops: list[int]) -> None:
         self._model = model
         self._device = device = model.get_input_embeddings().weight.device
-        gpu = device.type == "cuda"
-        self._check_every, self._bucket = (8, 64) if gpu else (1, 16)
-        self._prefill_tokens = PREFILL_TOKENS_GPU if gpu else PREFILL_TOKENS_CPU
+        self._pace = PACES["cuda" if device.type == "cuda" else "cpu"]
         capacity = self._rounded(capacity)  # attention kernels want masks of even width
-        self._refill_at = n_slots // 16 if gpu else 0
-        self._shrink_at = 0.5 if gpu else 0.75
         self._masks = Masks(model)
         self._stops = torch.tensor(stops, dtype=torch.long, device=device)
-        self._cache = SlotCache(n_slots, capacity, grow=not gpu)
+        self._cache = SlotCache(n_slots, capacity, grow=self._pace.grow)
         self._rows: list[Encoded | None] = [None] * n_slots
         self._starts = [0] * n_slots  # position less steps at admission: position now = start + steps
         self._steps = 0
@@ -79,32 +102,32 @@ class Decoder:
     def advance(self, pending: deque[Encoded]) -> list[Finished]:
         """Take rows from `pending` while slots are free, decode a few steps, return what finished."""
         free = [slot for slot, row in enumerate(self._rows) if row is None]
-        if pending and len(free) > min(self._refill_at, len(self._rows) - 1):
+        if pending and len(free) > min(len(self._rows) // self._pace.refill, len(self._rows) - 1):
             taken = [pending.popleft() for _ in range(min(len(free), len(pending)))]
             for slot, row in zip(free, taken, strict=False):
                 self._rows[slot], self._starts[slot] = row, len(row.ids) - 1 - self._steps
             self._admit(free[: len(taken)], taken)
-        elif not pending and len(self._rows) - len(free) <= self._shrink_at * len(self._rows):
+        elif not pending and len(self._rows) - len(free) <= self._pace.shrink * len(self._rows):
             self._shrink()
         live = [slot for slot, row in enumerate(self._rows) if row is not None]
         rows = self.rows
         top = max(self._starts[slot] for slot in live)
         sampled = any(row.prompt.decoding.temperature > 0 for row in rows)
         nucleus = any(row.prompt.decoding.top_p < 1 and row.prompt.decoding.temperature > 0 for row in rows)
-        for _ in range(self._check_every):
+        for _ in range(self._pace.check_every):
             self._step(top + self._steps + 1, sampled, nucleus)
             self._steps += 1
         return self._collect(live)
 
     def _rounded(self, width: int) -> int:
-        return -(-width // self._bucket) * self._bucket
+        return -(-width // self._pace.bucket) * self._pace.bucket
 
     def _admit(self, slots: list[int], rows: list[Encoded]) -> None:
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].ids))
         groups = [(ids, [slots[i] for i in members]) for ids, members in groupby(order, key=lambda i: rows[i].ids)]
         chunk: list[tuple[tuple[int, ...], list[int]]] = []
         for group in groups:
-            if chunk and (len(chunk) + 1) * len(group[0]) > self._prefill_tokens:
+            if chunk and (len(chunk) + 1) * len(group[0]) > self._pace.prefill_tokens:
                 self._prefill(chunk)
                 chunk = []
             chunk.append(group)

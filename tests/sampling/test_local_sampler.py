@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,16 +63,29 @@ def test_other_attention_kinds_equal_generate(tokenizer: Any, kind: str, changes
 
 
 def test_answers_are_the_same_for_every_batch_size_and_order(model: Any, tokenizer: Any) -> None:
-    prompts = make_prompts(40)
+    prompts = make_prompts(25)
     prompts += [with_decoding(p, 0.7, 0.9, 31) for p in make_prompts(9, system="Answer as a pirate.")]
     prompts = [Prompt(f"id{i}", *[getattr(p, f) for f in list(Prompt.__dataclass_fields__)[1:]]) for i, p in enumerate(prompts)]
     one = texts(ask(model, tokenizer, prompts, 1))
-    assert len({text for text, _, _ in one.values()}) > 40
+    assert len({text for text, _, _ in one.values()}) > 25
     assert {reason for _, reason, _ in one.values()} == {"stop", "length"}
     for batch_size in (7, 64, None):
         assert texts(ask(model, tokenizer, prompts, batch_size)) == one
     random.Random(5).shuffle(prompts)
     assert texts(ask(model, tokenizer, prompts, 7)) == one
+
+
+@pytest.mark.parametrize("batch_size", [5, 32, None])
+def test_the_pace_of_the_gpu_gives_the_same_answers(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, batch_size: int | None
+) -> None:
+    prompts = [with_decoding(p, 1.0, 1.0, 1 + 5 * (i % 8)) for i, p in enumerate(make_prompts(45))]
+    expected = texts(ask(model, tokenizer, prompts, batch_size))
+    monkeypatch.setitem(_decode.PACES, "cpu", _decode.PACES["cuda"])
+    assert texts(ask(model, tokenizer, prompts, batch_size)) == expected
+    small = replace(_decode.PACES["cuda"], check_every=3, bucket=8, refill=2, prefill_tokens=40)
+    monkeypatch.setitem(_decode.PACES, "cpu", small)
+    assert texts(ask(model, tokenizer, prompts, batch_size)) == expected
 
 
 def test_a_seed_decides_the_answer(model: Any, tokenizer: Any) -> None:
