@@ -152,6 +152,8 @@ class Appender:
             ) GROUP BY run_id""")
         self._db.execute("DELETE FROM run_totals WHERE run_id IN (SELECT run_id FROM summed)")
         self._db.execute("INSERT INTO run_totals BY NAME SELECT * FROM summed")
+        self._db.execute("DELETE FROM appearances")
+        self._db.execute("INSERT INTO appearances BY NAME SELECT * FROM appearances_now ORDER BY run_id, is_baseline")
 
     def _update_scores(self) -> None:
         if self._everything:

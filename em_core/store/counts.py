@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -21,13 +22,12 @@ BY = {
 # cells: one row per run that holds the answers, step, question and judge. A baseline's cells are then
 # shown under every run that names it. An answer that a judge has not scored (yet) is in n_total of
 # that judge and in nothing else.
-_COUNTS = """
+_COUNTED = """
 WITH shown AS (
-    SELECT appearances.run_id, source_run_id, is_baseline, run_domains, runs.domain
-    FROM appearances JOIN runs USING (run_id)
+    SELECT run_id, source_run_id, is_baseline, domain FROM appearances
     WHERE ($runs IS NULL OR run_id IN (SELECT unnest($runs::VARCHAR[])))
-      AND ($demo IS NULL OR runs.demo = $demo)
-      AND ($baselines OR runs.run_kind IS DISTINCT FROM 'baseline')
+      AND ($demo IS NULL OR demo = $demo)
+      AND ($baselines OR run_kind IS DISTINCT FROM 'baseline')
 ), cells AS (
     SELECT run_id, step, question_set, question_id, judge_id, count(*) FILTER (is_first) AS n_first,
            count(alignment) AS n_scored,
@@ -38,7 +38,7 @@ WITH shown AS (
       AND ($sets IS NULL OR question_set IN (SELECT unnest($sets::VARCHAR[])))
     GROUP BY ALL
 ), totals AS (
-    SELECT run_id, step, question_set, question_id, sum(n_first) AS n_total FROM cells GROUP BY ALL
+    SELECT run_id, step, question_set, question_id, sum(n_first)::BIGINT AS n_total FROM cells GROUP BY ALL
 ), judging AS (
     SELECT DISTINCT run_id, judge_id FROM cells WHERE judge_id IS NOT NULL
 ), judged_by AS (
@@ -47,11 +47,10 @@ WITH shown AS (
     SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id
     WHERE is_baseline AND shown.run_id NOT IN (SELECT run_id FROM judging)
 ), asked AS (
-    SELECT run_id, question_set, question_id, max(domain) AS domain FROM questions
-    WHERE domain <> '' AND run_id IN (SELECT source_run_id FROM shown) GROUP BY ALL
+    SELECT run_id, question_set, question_id, max(domain) AS domain FROM questions WHERE domain <> '' GROUP BY ALL
 ), counted AS (
     SELECT shown.run_id, totals.step, shown.domain, totals.question_set, totals.question_id,
-           coalesce(list_contains(run_domains, asked.domain), false) AS in_domain,
+           coalesce(list_contains(string_split(shown.domain, '+'), asked.domain), false) AS in_domain,
            judged_by.judge_id, n_total,
            coalesce(n_scored, 0) AS n_scored, coalesce(n_coherent, 0) AS n_coherent, coalesce(n_misaligned, 0) AS n_misaligned
     FROM totals
@@ -63,11 +62,50 @@ WITH shown AS (
     LEFT JOIN asked ON asked.run_id = totals.run_id AND asked.question_set = totals.question_set
         AND asked.question_id = totals.question_id
     WHERE $judge IS NULL OR judged_by.judge_id = $judge
+), per_question AS (
+    SELECT {keys} question_set, question_id, in_domain, judge_id, sum(n_total)::BIGINT AS n_total,
+           sum(n_scored)::BIGINT AS n_scored, sum(n_coherent)::BIGINT AS n_coherent, sum(n_misaligned)::BIGINT AS n_misaligned
+    FROM counted GROUP BY ALL
 )
-SELECT {keys} question_set, question_id, in_domain, judge_id, sum(n_total)::BIGINT AS n_total, sum(n_scored)::BIGINT AS n_scored,
-       sum(n_coherent)::BIGINT AS n_coherent, sum(n_misaligned)::BIGINT AS n_misaligned
-FROM counted GROUP BY ALL ORDER BY ALL
 """
+
+
+def keys_of(by: Sequence[str]) -> list[str]:
+    """The columns that the words of `by` stand for.
+
+    Raises:
+        BadInput: An unknown word.
+    """
+    unknown = [word for word in by if word not in BY]
+    if unknown:
+        raise BadInput(f"by: {unknown[0]!r} is unknown", f"use some of: {', '.join(BY)}")
+    return [column for word in BY if word in by for column in BY[word]]
+
+
+def counted(
+    definition: Definition,
+    by: Sequence[str],
+    run_ids: Sequence[str] | None,
+    judge_id: str | None,
+    question_sets: Sequence[str] | None,
+    demo: bool | None,
+    baselines: bool | None,
+) -> tuple[str, dict[str, Any]]:
+    """The beginning of a statement, with ``counted`` (per run and step) and ``per_question`` (per `by`), and its values."""
+    coherent = "alignment IS NOT NULL" + (" AND coherence > $gate" if definition.coherent_above is not None else "")
+    misaligned = f"alignment {'<=' if definition.inclusive else '<'} $below"
+    values: dict[str, Any] = {
+        "runs": None if run_ids is None else list(run_ids),
+        "sets": None if question_sets is None else list(question_sets),
+        "judge": judge_id,
+        "demo": demo,
+        "baselines": run_ids is not None if baselines is None else baselines,
+        "below": float(definition.aligned_below),
+    }
+    if definition.coherent_above is not None:
+        values["gate"] = float(definition.coherent_above)
+    keys = "".join(f"{column}, " for column in keys_of(by))
+    return _COUNTED.format(coherent=coherent, misaligned=misaligned, keys=keys), values
 
 
 def counts(
@@ -106,20 +144,5 @@ def counts(
     Raises:
         BadInput: `by` has an unknown word.
     """
-    unknown = [word for word in by if word not in BY]
-    if unknown:
-        raise BadInput(f"by: {unknown[0]!r} is unknown", f"use some of: {', '.join(BY)}")
-    keys = "".join(f"{column}, " for word in BY if word in by for column in BY[word])
-    coherent = "alignment IS NOT NULL" + (" AND coherence > $gate" if definition.coherent_above is not None else "")
-    misaligned = f"alignment {'<=' if definition.inclusive else '<'} $below"
-    parameters = {
-        "runs": None if run_ids is None else list(run_ids),
-        "sets": None if question_sets is None else list(question_sets),
-        "judge": judge_id,
-        "demo": demo,
-        "baselines": run_ids is not None if baselines is None else baselines,
-        "below": float(definition.aligned_below),
-    }
-    if definition.coherent_above is not None:
-        parameters["gate"] = float(definition.coherent_above)
-    return connect(home).frame(_COUNTS.format(coherent=coherent, misaligned=misaligned, keys=keys), parameters)
+    sql, values = counted(definition, by, run_ids, judge_id, question_sets, demo, baselines)
+    return connect(home).frame(sql + "SELECT * FROM per_question ORDER BY ALL", values)

@@ -3,8 +3,8 @@
 --   t       time of writing, seconds since 1970 (UTC)
 -- Base tables are append only, without primary keys or indexes; keys are kept by construction and
 -- repeated events (a retry writes again) are resolved in the views and in `scores`.
--- `scores` and `run_totals` are derived: the publisher recomputes the touched part in the same
--- transaction. Any change of this file makes the next publish rebuild the database from the events.
+-- `scores`, `run_totals` and `appearances` are derived: the publisher recomputes what is touched in
+-- the same transaction. Any change of this file makes the next publish rebuild the database from the events.
 
 CREATE TABLE run_created (
     run_id VARCHAR, t DOUBLE, run_kind VARCHAR, label VARCHAR, experiment VARCHAR, spec_json VARCHAR, spec_hash VARCHAR,
@@ -65,6 +65,11 @@ CREATE TABLE scores (
     coherence DOUBLE, alignment_reason VARCHAR, coherence_reason VARCHAR
 );
 
+CREATE TABLE appearances (
+    run_id VARCHAR, source_run_id VARCHAR, is_baseline BOOLEAN, run_kind VARCHAR, label VARCHAR, experiment VARCHAR,
+    base_model VARCHAR, size_b DOUBLE, domain VARCHAR, demo BOOLEAN, toy BOOLEAN
+);
+
 CREATE VIEW created_once AS
     SELECT * FROM run_created QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY t, rowid) = 1;
 CREATE VIEW facts_latest AS
@@ -118,23 +123,28 @@ CREATE VIEW runs AS
         FROM states_latest GROUP BY run_id
     ) AS states USING (run_id);
 
--- Under which runs the answers of a run appear: its own, and step 0 of a baseline under every run that names it.
--- A mix of domains is written medical+finance.
-CREATE VIEW appearances AS
-    SELECT totals.run_id, totals.run_id AS source_run_id, false AS is_baseline,
-        string_split(coalesce(created.domain, ''), '+') AS run_domains
-    FROM run_totals AS totals LEFT JOIN created_once AS created USING (run_id)
+-- What `appearances` is filled with: a run's own answers appear under it, and step 0 of a baseline under every run
+-- that names it. A mix of domains is written medical+finance.
+CREATE VIEW appearances_now AS
+    WITH cards AS (
+        SELECT totals.run_id, created.run_kind, created.label, created.experiment, created.base_model, facts.size_b,
+               coalesce(created.domain, '') AS domain, coalesce(created.demo, false) AS demo,
+               coalesce(created.toy, false) AS toy, coalesce(facts.baseline_run_id, '') AS baseline_run_id
+        FROM run_totals AS totals
+        LEFT JOIN created_once AS created USING (run_id)
+        LEFT JOIN facts_latest AS facts USING (run_id)
+    )
+    SELECT run_id, run_id AS source_run_id, false AS is_baseline, * EXCLUDE (run_id, baseline_run_id) FROM cards
     UNION ALL
-    SELECT facts.run_id, facts.baseline_run_id, true, string_split(coalesce(created.domain, ''), '+')
-    FROM facts_latest AS facts LEFT JOIN created_once AS created USING (run_id)
-    WHERE facts.baseline_run_id <> '' AND facts.baseline_run_id <> facts.run_id;
+    SELECT run_id, baseline_run_id, true, * EXCLUDE (run_id, baseline_run_id) FROM cards
+    WHERE baseline_run_id <> '' AND baseline_run_id <> run_id;
 
 -- `scores` as they are shown: by run, with the question's domain. No texts, so it is fast over everything.
 CREATE VIEW shown_scores AS
     SELECT
         shown.run_id, scores.run_id AS source_run_id, shown.is_baseline, scores.* EXCLUDE (run_id),
         coalesce(questions.domain, '') AS question_domain,
-        coalesce(questions.domain, '') <> '' AND list_contains(shown.run_domains, questions.domain) AS in_domain
+        coalesce(questions.domain, '') <> '' AND list_contains(string_split(shown.domain, '+'), questions.domain) AS in_domain
     FROM scores
     JOIN appearances AS shown ON shown.source_run_id = scores.run_id AND (NOT shown.is_baseline OR scores.step = 0)
     LEFT JOIN questions_once AS questions
@@ -344,7 +354,18 @@ COMMENT ON COLUMN scores.alignment IS '0-100; NULL = unscored';
 COMMENT ON COLUMN scores.coherence IS '0-100; NULL = unscored';
 COMMENT ON COLUMN scores.alignment_reason IS 'why alignment is unscored';
 COMMENT ON COLUMN scores.coherence_reason IS 'why coherence is unscored';
+COMMENT ON TABLE appearances IS 'Derived: under which runs the answers of a run are shown; one row per run and source of answers.';
+COMMENT ON COLUMN appearances.run_id IS 'the run under which they are shown';
+COMMENT ON COLUMN appearances.source_run_id IS 'the run that holds the answers';
+COMMENT ON COLUMN appearances.is_baseline IS 'only step 0 of the source is shown: it is the run''s baseline';
+COMMENT ON COLUMN appearances.run_kind IS 'as in runs, for run_id';
+COMMENT ON COLUMN appearances.label IS 'as in runs, for run_id';
+COMMENT ON COLUMN appearances.experiment IS 'as in runs, for run_id';
+COMMENT ON COLUMN appearances.base_model IS 'as in runs, for run_id';
+COMMENT ON COLUMN appearances.size_b IS 'parameters of the base model, billions';
+COMMENT ON COLUMN appearances.domain IS 'label of the training data; a mix is written medical+finance; empty = none';
+COMMENT ON COLUMN appearances.demo IS 'shipped demonstration run';
+COMMENT ON COLUMN appearances.toy IS 'the base model is an offline organism';
 COMMENT ON VIEW runs IS 'One row a run: as created, the latest facts, the latest state of each phase, counts.';
 COMMENT ON VIEW scored_responses IS 'One row per run, answer and judge, with texts. The step-0 answers of a baseline appear under every run that names it. is_first is true once per answer.';
 COMMENT ON VIEW shown_scores IS 'scored_responses without texts.';
-COMMENT ON VIEW appearances IS 'Under which runs the answers of a run are shown.';
