@@ -97,7 +97,7 @@ def _read_on(fd: int, facts: FileFacts) -> None:
 def _read_back(fd: int, facts: FileFacts) -> None:
     """From the end to the front, one block at a time, until nothing older can matter."""
     position, rest, first = facts.size, b"", True
-    while position > 0 and not facts.states.keys() >= _PHASES:
+    while position > 0 and not _complete(facts):
         start = max(0, position - _BLOCK)
         data = os.pread(fd, position - start, start) + rest
         position = start
@@ -112,10 +112,17 @@ def _read_back(fd: int, facts: FileFacts) -> None:
             rest, whole = (data[:cut], data[cut:]) if cut else (data, b"")
         for line in reversed(whole.split(b"\n")):
             _note(line, facts, newest=False)
-    if facts.total_steps is None and position > 0:
-        for line in os.pread(fd, min(position, _HEAD), 0).split(b"\n")[:-1]:
-            if line.startswith(_FACTS):
-                _note(line, facts, newest=False)
+            if _complete(facts):
+                break
+    if facts.total_steps is None:
+        head = os.pread(fd, min(facts.offset, _HEAD), 0)
+        start = head.find(b"\n" + _FACTS) + 1
+        if start and (end := head.find(b"\n", start)) > 0:
+            _note(head[start:end], facts, newest=False)
+
+
+def _complete(facts: FileFacts) -> bool:
+    return facts.step is not None and facts.states.keys() >= _PHASES
 
 
 def _note(line: bytes, facts: FileFacts, *, newest: bool) -> None:

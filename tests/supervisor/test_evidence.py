@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -113,8 +114,13 @@ def test_big_file_read_from_its_end_says_the_same_as_read_as_it_grew(run_dir: Pa
     for status in (grown, anew):
         assert (status.step, status.total_steps, status.phases) == (7, 30, {"train": "crashed", "evaluate": "failed"})
     with EventWriter(run_dir, "worker-1") as events:
-        events.write(_metric(8), RunState("run", "finished", attempt=1))
-    assert (run_status(run_dir).step, run_status(run_dir).state) == (8, "finished")
+        events.write(_metric(8), *(answer(i, 1) for i in range(n_between)))
+        events.write(*(RunState(phase, "finished", attempt=1) for phase in ("train", "evaluate", "judge", "run")))
+    for _ in range(2):
+        status = run_status(run_dir)
+        assert (status.step, status.total_steps, status.state) == (8, 30, "finished")
+        shutil.copy(path, path.with_suffix(".copy"))
+        path.with_suffix(".copy").replace(path)
 
 
 def test_folder_with_a_broken_spec_is_listed_and_spoils_nothing(bench: Bench, run_dir: Path) -> None:
