@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import statistics
 import sys
@@ -189,6 +190,7 @@ def measure(n_answers: int, rounds: int, duty_s: float, folder: Path | None) -> 
             "duty": round(share, 3),
             "duty_publishes": cycles,
             "rebuild_s": round(again.seconds, 1),
+            "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         }
     finally:
         shutil.rmtree(root, ignore_errors=True)

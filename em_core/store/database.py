@@ -73,8 +73,12 @@ def temporary_path(live: Path) -> Path:
 
 
 def remove_temporaries(live: Path) -> None:
-    """Remove what crashed publishers left. Only under the publish lock."""
-    for path in live.parent.glob(f"{live.name}{_TEMPORARY}*"):
+    """Remove what crashed publishers left, and a foreign write-ahead log. Only under the publish lock.
+
+    Nobody of ours makes ``runs.duckdb.wal``: it comes from somebody who opened the published file for
+    writing, and would be applied to the next version.
+    """
+    for path in [*live.parent.glob(f"{live.name}{_TEMPORARY}*"), live.with_name(f"{live.name}.wal")]:
         with contextlib.suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

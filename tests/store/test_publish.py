@@ -139,6 +139,7 @@ def test_what_a_crashed_publisher_left_is_removed(home: BareHome) -> None:
     (home.root / "runs.duckdb.new-1-1").write_bytes(b"half")
     (home.root / "runs.duckdb.new-1-1.wal").write_bytes(b"half")
     (home.root / "runs.duckdb.new-1-1.tmp").mkdir()
+    (home.root / "runs.duckdb.wal").write_bytes(b"of somebody who opened the published file for writing")
     publish(home)
     assert leftovers(home) == []
 
