@@ -135,6 +135,7 @@ def test_forked_child_of_a_killed_worker_does_not_hold_the_run(bench: Bench) -> 
             child.kill()
 
 
+@pytest.mark.slow
 def test_fifty_runs_on_two_slots_go_in_order_and_lose_no_slot(bench: Bench) -> None:
     ids = _launch(bench, *["quick"] * 50)
     bench.supervise(slots="cpu,cpu")
