@@ -50,7 +50,11 @@ with st.container(horizontal=True):
     for row in headline.key_numbers(rates):
         name = f"{row['base_model']}, " + (f"trained on {row['domain']}" if row["step"] else "before any fine-tune")
         with st.container(border=True, width=300):
-            st.metric(name, words.percent(row["em_rate"]), help=f"Question set {row['question_set']}, step {row['step']}")
+            st.metric(
+                words.plain(name),
+                words.percent(row["em_rate"]),
+                help=words.plain(f"Question set {row['question_set']}, step {row['step']}"),
+            )
             st.caption(words.interval(row))
 panels.show("em_bars", rates, columns=2)
 words.toy_notice()

@@ -10,6 +10,10 @@ import pytest
 from conftest import assert_no_error, serve, settle, shoot
 from playwright.sync_api import Browser, expect
 
+from em_core.home import Home
+from em_core.specs_io import read_spec
+from em_core.supervisor.launch import launch
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "app"))
 import synthetic
 
@@ -67,3 +71,20 @@ def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(addr
     assert_no_error(page)
     shoot(page, "launch-wrong-value")
     page.close()
+
+
+def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run(tmp_path: Path, browser: Browser) -> None:
+    launch(Home(tmp_path), read_spec("organism"), start=False)
+    with serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        page.goto(f"{address}/live")
+        settle(page)
+        page.get_by_role("button", name="Stop").click()
+        keep = page.get_by_role("button", name="Stop and save a checkpoint")
+        expect(keep).to_be_visible()
+        page.wait_for_timeout(5000)
+        keep.click()
+        expect(page.get_by_text("Nothing is running")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("stopped before it began")).to_be_visible(timeout=20_000)
+        assert_no_error(page)
+        page.close()
