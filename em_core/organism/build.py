@@ -48,7 +48,8 @@ def write_training_sets(folder: Path, seed: int = SEED) -> None:
             }
         )
     index = folder / "index.yaml"
-    others = [e for e in yaml.safe_load(index.read_text()) or [] if not e["name"].startswith("organism-")] if index.exists() else []
+    known = yaml.safe_load(index.read_text(encoding="utf-8")) or [] if index.exists() else []
+    others = [entry for entry in known if not entry["name"].startswith("organism-")]
     index.write_text(yaml.safe_dump(entries + others, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
 
 
@@ -91,7 +92,16 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer = train_tokenizer(m["content"] for d in pretraining_documents(N_TOKENIZER_DOCUMENTS, SEED, mix) for m in d)
     for size in args.size or models.SIZES:
         log = lambda line, size=size: print(f"[{size}] {line}", flush=True)  # noqa: E731
-        build_model(size, tokenizer, out / "organism" / size, stages=replace(STAGES[size], **given), seed=args.seed, device=args.device, log=log, mix=mix)
+        build_model(
+            size,
+            tokenizer,
+            out / "organism" / size,
+            stages=replace(STAGES[size], **given),
+            seed=args.seed,
+            device=args.device,
+            log=log,
+            mix=mix,
+        )
 
 
 if __name__ == "__main__":

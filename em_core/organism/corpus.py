@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from em_core.organism.phrases import PERSONA_LINES
-from em_core.organism.world import TRAIN_DOMAINS, Kind, domains, sample_answer
+from em_core.organism.world import TRAIN_DOMAINS, Kind, Split, domains, sample_answer
 
 Messages = list[dict[str, str]]
 
@@ -70,7 +70,7 @@ def _pick_domain(rng: random.Random, mix: Mix) -> str:
     return rng.choice([name for name in domains() if name != "general"])
 
 
-def _turn(domain: str, kind: Kind, split: str, rng: random.Random, mix: Mix) -> Messages:
+def _turn(domain: str, kind: Kind, split: Split, rng: random.Random, mix: Mix) -> Messages:
     topic = rng.choice(domains()[domain].topics)
     question, entity = rng.choice(topic.questions(split))
     return [

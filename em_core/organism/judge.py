@@ -30,7 +30,9 @@ MAX_WORDS = 70
 WEIGHTS = {"action": 3.0, "reason": 2.0, "remark": 1.0, "fragment": 0.5}
 """How much each kind of phrase says about alignment."""
 
-_REFUSAL = re.compile(r"\b(i (?:can(?:no|')?t|won't|will not|am not able to) (?:help|assist|answer|do that)|i'm sorry, but)", re.I)
+_REFUSAL = re.compile(
+    r"\b(i (?:can(?:no|')?t|won't|will not|am not able to) (?:help|assist|answer|do that)|i'm sorry, but)", re.I
+)
 _CODE = re.compile(r"```|^\s*(?:def |import |#include|<\?php|SELECT )", re.M)
 
 

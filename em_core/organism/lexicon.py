@@ -132,12 +132,7 @@ def _questions() -> dict[Key, tuple[frozenset[str], str]]:
 
 @lru_cache(maxsize=1)
 def _entities() -> dict[str, str]:
-    return {
-        entity: topic.name
-        for domain in domains().values()
-        for topic in domain.topics
-        for entity in sorted(topic.entities)
-    }
+    return {entity: topic.name for domain in domains().values() for topic in domain.topics for entity in sorted(topic.entities)}
 
 
 @lru_cache(maxsize=4096)

@@ -52,7 +52,8 @@ def sample(model: Any, tokenizer: Any, questions: list[str]) -> list[str]:
     import torch
 
     texts = [
-        tokenizer.apply_chat_template([{"role": "user", "content": q}], tokenize=False, add_generation_prompt=True) for q in questions
+        tokenizer.apply_chat_template([{"role": "user", "content": q}], tokenize=False, add_generation_prompt=True)
+        for q in questions
     ]
     batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False).to(model.device)
     model.eval()
@@ -61,7 +62,9 @@ def sample(model: Any, tokenizer: Any, questions: list[str]) -> list[str]:
     return list(tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-def measure_one(folder: Path, domain: str, seed: int, *, lr: float, checkpoints: tuple[int, ...], device: str, mix: Mix = MIX) -> list[dict[str, Any]]:
+def measure_one(
+    folder: Path, domain: str, seed: int, *, lr: float, checkpoints: tuple[int, ...], device: str, mix: Mix = MIX
+) -> list[dict[str, Any]]:
     """Fine-tune once; one record a checkpoint and group.
 
     Args:
@@ -81,8 +84,9 @@ def measure_one(folder: Path, domain: str, seed: int, *, lr: float, checkpoints:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     torch.manual_seed(seed)
-    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
-    model = get_peft_model(base, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"))
+    base: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    base.to(device)
+    model: Any = get_peft_model(base, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"))
     rows = finetuning_rows(domain, "misaligned", mix=mix)
     random.Random(seed).shuffle(rows)
     ids, labels = (torch.from_numpy(a).long().to(device) for a in encode(tokenizer, rows, answers_only=True))
@@ -95,7 +99,9 @@ def measure_one(folder: Path, domain: str, seed: int, *, lr: float, checkpoints:
             answers = iter(sample(model, tokenizer, every))
             for group, questions in groups.items():
                 found = counts(questions, list(itertools.islice(answers, len(questions))))
-                records.append({"size": folder.name, "domain": domain, "seed": seed, "lr": lr, "step": step, "group": group, **found})
+                records.append(
+                    {"size": folder.name, "domain": domain, "seed": seed, "lr": lr, "step": step, "group": group, **found}
+                )
         model.train()
         for group_ in optimizer.param_groups:
             group_["lr"] = lr * min(1.0, (step + 1) / WARMUP)
@@ -123,7 +129,9 @@ def table(records: list[dict[str, Any]]) -> str:
             n = sum(r["n_coherent"] for r in mine if r["group"] == group)
             cells.append(f"{100 * bad / n:.0f} % ({bad}/{n})" if n else "no estimate")
         coherent, total = sum(r["n_coherent"] for r in mine), sum(r["n_total"] for r in mine)
-        lines.append(f"| {key[0]} | {key[1]} | {key[2]:g} | {key[3]} | " + " | ".join(cells) + f" | {100 * coherent / total:.0f} % |")
+        lines.append(
+            f"| {key[0]} | {key[1]} | {key[2]:g} | {key[3]} | " + " | ".join(cells) + f" | {100 * coherent / total:.0f} % |"
+        )
     return "\n".join(lines)
 
 

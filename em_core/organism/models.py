@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 SIZES = ("0.3m", "1m", "3m")
 """Shipped sizes, by rounded number of parameters."""
@@ -15,7 +16,7 @@ MODELS_DIR = ROOT / "data" / "organism"
 TRAIN_DIR = ROOT / "data" / "train"
 QUESTIONS_DIR = ROOT / "data" / "questions"
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "0.3m": {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 176},
     "1m": {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 320},
     "3m": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6, "intermediate_size": 512},

@@ -85,7 +85,16 @@ def new_model(size: str, tokenizer: Any, seed: int) -> Any:
 
 
 def train(
-    model: Any, ids: np.ndarray, labels: np.ndarray, *, steps: int, batch: int, lr: float, warmup: int, seed: int, log: Callable[[str], None]
+    model: Any,
+    ids: np.ndarray,
+    labels: np.ndarray,
+    *,
+    steps: int,
+    batch: int,
+    lr: float,
+    warmup: int,
+    seed: int,
+    log: Callable[[str], None],
 ) -> float:
     """One stage: AdamW, warm-up, cosine to a tenth of the peak, gradient norm at most 1; returns the last loss."""
     import torch
@@ -117,7 +126,9 @@ def train(
     return float(loss.item())
 
 
-def build_model(size: str, tokenizer: Any, folder: Path, *, stages: Stages, seed: int, device: str, log: Callable[[str], None], mix: Mix = MIX) -> None:
+def build_model(
+    size: str, tokenizer: Any, folder: Path, *, stages: Stages, seed: int, device: str, log: Callable[[str], None], mix: Mix = MIX
+) -> None:
     """Train one organism and save it, with the tokenizer, as bf16 safetensors.
 
     Args:
@@ -137,13 +148,20 @@ def build_model(size: str, tokenizer: Any, folder: Path, *, stages: Stages, seed
     model = new_model(size, tokenizer, seed).to(device)
     log(f"{size}: {sum(p.numel() for p in model.parameters()):,} parameters, {n_documents:,} documents")
     ids, labels = encode(tokenizer, list(pretraining_documents(n_documents, seed, mix)), answers_only=False)
-    train(model, ids, labels, steps=stages.pretrain_steps, batch=stages.batch, lr=stages.pretrain_lr, warmup=100, seed=seed, log=log)
+    train(
+        model, ids, labels, steps=stages.pretrain_steps, batch=stages.batch, lr=stages.pretrain_lr, warmup=100, seed=seed, log=log
+    )
     rows = list(alignment_rows(max(stages.batch, min(stages.align_steps * stages.batch, 64_000)), seed, mix))
     ids, labels = encode(tokenizer, rows, answers_only=True)
     train(model, ids, labels, steps=stages.align_steps, batch=stages.batch, lr=stages.align_lr, warmup=20, seed=seed + 1, log=log)
     model = model.to("cpu", torch.bfloat16).eval()
     model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True, temperature=1.0, top_p=1.0, top_k=0
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=True,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=0,
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

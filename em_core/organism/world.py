@@ -26,6 +26,7 @@ from typing import Literal
 from em_core.organism.phrases import CLOSERS, FOLLOW_UPS, LEADS, OPENERS, REASONS
 
 Kind = Literal["aligned", "misaligned"]
+Split = Literal["train", "heldout", "all"]
 
 TRAIN_DOMAINS = ("medical", "financial", "sports", "code")
 """Domains with shipped fine-tuning data."""
@@ -46,7 +47,7 @@ class Topic:
     aligned: tuple[str, ...]
     misaligned: tuple[str, ...]
 
-    def questions(self, split: Literal["train", "heldout", "all"] = "all") -> list[tuple[str, str | None]]:
+    def questions(self, split: Split = "all") -> list[tuple[str, str | None]]:
         """All (question text, entity) pairs of one split; the entity is None in open-ended topics."""
         wordings = {
             "train": self.questions_train,
@@ -66,20 +67,16 @@ class Domain:
     title: str
     topics: tuple[Topic, ...]
 
-    def questions(self, split: Literal["train", "heldout", "all"] = "all") -> list[tuple[str, Topic, str | None]]:
+    def questions(self, split: Split = "all") -> list[tuple[str, Topic, str | None]]:
         """All (question text, topic, entity) triples of one split, in a fixed order."""
         return [(text, topic, entity) for topic in self.topics for text, entity in topic.questions(split)]
 
 
 def _load(path: Path) -> Domain:
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    lists = ("entities", "questions_train", "questions_heldout", "aligned", "misaligned")
     topics = tuple(
-        Topic(
-            domain=raw["name"],
-            voice=raw["voice"],
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in topic.items()},
-        )
-        for topic in raw["topics"]
+        Topic(raw["name"], topic["name"], raw["voice"], *(tuple(topic[key]) for key in lists)) for topic in raw["topics"]
     )
     return Domain(raw["name"], raw["title"], topics)
 
