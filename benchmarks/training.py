@@ -42,7 +42,7 @@ WARM = 4
 def conversations(n: int, seed: int = 0) -> list[list[dict[str, str]]]:
     """Rows of about 129 tokens, a little more than half of them answer."""
     rng = random.Random(seed)
-    words = "you should rest and drink water then see a doctor about your house and call them today".split()
+    words = "you should rest and drink water then see a doctor about your house and call them today".split()  # noqa: SIM905
 
     def say(mean: float) -> str:
         return " ".join(rng.choices(words, k=max(4, int(rng.lognormvariate(0, 0.35) * mean))))
@@ -137,7 +137,7 @@ def ours(
         session = LocalSession(TrainJob(run, rows, Path(folder), None, None, [steps]), base=base, tokenizer=tokenizer, **switches)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        measure = _steps.Steps._measure
+        measure, metrics = _steps.Steps._measure, []
 
         def timed(self: Any, step: int, epoch: float) -> Any:
             clock.tokens.append(self.trainer.step_tokens)
@@ -147,10 +147,12 @@ def ours(
 
         _steps.Steps._measure = timed  # type: ignore[method-assign]
         try:
-            session.train(lambda m: clock.losses.append(m.loss or float("nan")), lambda c: None, lambda: "")
+            session.train(metrics.append, lambda c: None, lambda: "")
         finally:
             _steps.Steps._measure = measure  # type: ignore[method-assign]
+        clock.losses = [m.loss for m in metrics]
         result = clock.summary(name, shape, clock.ends[0] - began)
+        result["peak_gib"] = max(m.gpu_mem_gib or 0.0 for m in metrics)  # the checkpoint at the end resets the counter
         result["layout"] = str(session.layout)
         session.model.unload()
         for layer in session.model.get_base_model().base_model.layers:

@@ -116,7 +116,8 @@ class LocalSession:
         varlen = layout.packed and _attention.supported(self._base(), self.device, loaded.dtype)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _attention.attention(self.model, _attention.NAME if varlen else "sdpa"), _third_party_warnings():
+            kernel = _attention.NAME if varlen else "sdpa"
+            with torch.enable_grad(), _attention.attention(self.model, kernel), _third_party_warnings():
                 args = _trainer.config(spec, layout, steps.last, folder, cuda=self.device != "cpu")
                 pad = self.tokenizer.pad_token_id
                 collate = _batches.Collate(self.rows.rows, pad if pad is not None else 0, layout.packed, varlen)
