@@ -15,6 +15,7 @@ from pages.shared import core
 from pages.shared.words import duration, plain
 
 
+@st.cache_data(show_spinner=False, ttl=10, max_entries=32, hash_funcs={RunSpec: RunSpec.model_dump_json})
 def examine(spec: RunSpec) -> tuple[Plan | None, dict[str, str]]:
     """The plan, or None and what is wrong by field (data not found, batch larger than the data, ...)."""
     try:

@@ -19,6 +19,8 @@ def main() -> None:
         with serve(home, EM_NO_SUPERVISOR="1") as address, sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(_ARGS))
             page = chromium.new_page(viewport={"width": 1280, "height": 690}, color_scheme="light")
+            page.goto(address)
+            settle(page)
             page.goto(f"{address}/trajectories?log_steps=true")
             settle(page)
             page.wait_for_timeout(3000)
