@@ -31,6 +31,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
 from transformers.utils.logging import disable_progress_bar  # noqa: E402
@@ -111,20 +112,17 @@ class Bench:
 
         set_peft_model_state_dict(self.model, load_peft_weights(str(self.adapters[number]), device=self.device))
 
-    def ours(self, asked: list[Prompt], batch: int | None = None) -> tuple[dict[str, str], float, local.LocalSampler, int]:
+    def ours(self, asked: list[Prompt], batch: int | None = None) -> tuple[dict[str, str], Any, local.LocalSampler, int]:
         sampler = local.open(self.model, self.tokenizer, batch)
-        self._wait()
-        began = time.perf_counter()
+        began = self._clock()
         answers = list(sampler.sample(asked))
-        self._wait()
-        seconds = time.perf_counter() - began
-        return {a.prompt.response_id: a.text for a in answers}, seconds, sampler, sum(a.n_tokens for a in answers)
+        took = self._clock() - began
+        return {a.prompt.response_id: a.text for a in answers}, took, sampler, sum(a.n_tokens for a in answers)
 
-    def scripts(self, asked: list[Prompt], number: int) -> tuple[dict[str, str], float, int]:
+    def scripts(self, asked: list[Prompt], number: int) -> tuple[dict[str, str], Any, int]:
         from peft import PeftModel
 
-        self._wait()
-        began = time.perf_counter()
+        began = self._clock()
         model = self.model if self.base_dir is None else PeftModel.from_pretrained(self.load_base(), self.adapters[number]).eval()
         texts, n_tokens = {}, 0
         for prompt in asked:
@@ -144,12 +142,13 @@ class Bench:
             new = new[:-1] if new and new[-1] == self.tokenizer.eos_token_id else new
             texts[prompt.response_id] = self.tokenizer.decode(new, skip_special_tokens=True).strip()
             n_tokens += len(new)
-        self._wait()
-        return texts, time.perf_counter() - began, n_tokens
+        return texts, self._clock() - began, n_tokens
 
-    def _wait(self) -> None:
+    def _clock(self) -> Any:
+        """Seconds on the wall, and of CPU time (which other work on the machine does not lengthen much)."""
         if self.device == "cuda":
             torch.cuda.synchronize()
+        return np.array([time.perf_counter(), time.process_time()])
 
 
 def compare(bench: Bench, args: argparse.Namespace) -> bool:
@@ -159,29 +158,29 @@ def compare(bench: Bench, args: argparse.Namespace) -> bool:
     warm = prompts(asked, 2, 4, 1)  # both ways once, untimed: kernels, caches, imports
     bench.ours(warm)
     bench.scripts(warm, 0)
-    rows = {"ours": [0.0, 0, 0], "scripts": [0.0, 0, 0]}
+    sums: dict[str, Any] = {"ours": np.zeros(4), "scripts": np.zeros(4)}  # wall s, CPU s, answers, tokens
     same = total = 0
     for number in range(args.checkpoints):
         bench.at_checkpoint(number)
         todo = prompts(asked, n, max_tokens, 1000 * number)
-        texts, seconds, sampler, n_tokens = bench.ours(todo)
-        rows["ours"] = [rows["ours"][0] + seconds, rows["ours"][1] + len(texts), rows["ours"][2] + n_tokens]
-        texts, seconds, n_tokens = bench.scripts(todo, number)
-        rows["scripts"] = [rows["scripts"][0] + seconds, rows["scripts"][1] + len(texts), rows["scripts"][2] + n_tokens]
+        texts, took, sampler, n_tokens = bench.ours(todo)
+        sums["ours"] += [*took, len(texts), n_tokens]
+        texts, took, n_tokens = bench.scripts(todo, number)
+        sums["scripts"] += [*took, len(texts), n_tokens]
         some = prompts(asked, min(len(asked), n // 2), max_tokens, 0)
         greedy = [replace(p, decoding=replace(p.decoding, temperature=0.0)) for p in some]
         a, b = bench.ours(greedy)[0], bench.scripts(greedy, number)[0]
         same, total = same + sum(a[key] == b[key] for key in a), total + len(a)
-    ratio = (rows["ours"][1] / rows["ours"][0]) / (rows["scripts"][1] / rows["scripts"][0])
+    wall, cpu = sums["scripts"][:2] / sums["ours"][:2] * sums["ours"][2] / sums["scripts"][2]
     print(f"{args.checkpoints} checkpoints x {n} answers, temperature 1, batch {sampler.batch_size}, merged: {sampler.merged}\n")
-    print("| way | seconds | answers/s | tok/s | ratio |\n|---|---|---|---|---|")
-    for name, label in (
-        ("scripts", "scripts: model re-loaded, one prompt at a time"),
-        ("ours", "ours: model in memory, batched"),
-    ):
-        seconds, answers, n_tokens = rows[name]
-        times = f"{ratio:.1f}x" if name == "ours" else "1x"
-        print(f"| {label} | {seconds:.2f} | {answers / seconds:.1f} | {n_tokens / seconds:.0f} | {times} |")
+    print("| way | seconds | answers/s | tok/s | ratio | CPU s | ratio |\n|---|---|---|---|---|---|---|")
+    for name, label in (("scripts", "scripts: re-loaded, one prompt at a time"), ("ours", "ours: in memory, batched")):
+        seconds, busy, answers, n_tokens = sums[name]
+        ours = name == "ours"
+        print(
+            f"| {label} | {seconds:.2f} | {answers / seconds:.1f} | {n_tokens / seconds:.0f} | {wall if ours else 1:.1f}x "
+            f"| {busy:.2f} | {cpu if ours else 1:.1f}x |"
+        )
     print(f"\ngreedy answers identical in both ways: {same} of {total}")
     return same == total or bench.dtype != torch.float32
 
@@ -193,7 +192,7 @@ def throughput(bench: Bench, args: argparse.Namespace) -> None:
     print("| batch | merged | tok/s | answers/s | seconds | peak GiB |\n|---|---|---|---|---|---|")
     for batch in args.batches:
         bench.ours(prompts(asked, batch, 8, 5), batch)
-        _, seconds, sampler, n_tokens = bench.ours(prompts(asked, batch, length, 6), batch)
+        _, (seconds, _), sampler, n_tokens = bench.ours(prompts(asked, batch, length, 6), batch)
         peak = "" if sampler.gpu_mem_gib is None else f"{sampler.gpu_mem_gib:.1f}"
         print(f"| {batch} | {sampler.merged} | {n_tokens / seconds:.0f} | {batch / seconds:.1f} | {seconds:.2f} | {peak} |")
 

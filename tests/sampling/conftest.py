@@ -6,7 +6,8 @@ import copy
 from typing import Any
 
 import pytest
-from sampling_models import make_lora, make_model, make_tokenizer
+
+from tests.sampling.sampling_models import make_lora, make_model, make_tokenizer
 
 
 @pytest.fixture(scope="session")

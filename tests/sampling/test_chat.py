@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sampling_models import TEMPLATE, make_model, make_prompts, make_tokenizer
 
 from em_core import chat
 from em_core.records import Decoding
 from em_core.sampling import local
 from em_core.sampling._prompts import encode, stop_ids
+from tests.sampling.sampling_models import TEMPLATE, make_model, make_prompts, make_tokenizer
 
 USER = {"role": "user", "content": "Hi"}
 SYSTEM = {"role": "system", "content": "Be kind."}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sampling_models import make_prompts
 
 import em_core.sampling
 from em_core import plugins
 from em_core.errors import BadInput
 from em_core.records import Decoding
 from em_core.sampling import SampleStats, open_sampler
+from tests.sampling.sampling_models import make_prompts
 
 SAMPLERS = plugins.names("em_core.sampling")
 

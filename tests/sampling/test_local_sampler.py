@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from sampling_models import make_lora, make_model, make_prompts, with_decoding
 
 from em_core.errors import BadInput, WorkFailed
 from em_core.records import Answer, Decoding, Prompt
 from em_core.sampling import _decode, local
+from tests.sampling.sampling_models import make_lora, make_model, make_prompts, with_decoding
 
 GREEDY = Decoding(0.0, 1.0, 24)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from sampling_models import make_lora, make_model
 from torch import Tensor
 
 from em_core.sampling._merge import merged
+from tests.sampling.sampling_models import make_lora, make_model
 
 
 def logits(model: Any) -> Tensor:
@@ -105,9 +105,8 @@ def test_a_plain_model_has_nothing_to_merge(model: Any) -> None:
 @pytest.mark.parametrize("bits", [4, 8])
 def test_quantised_weights_are_sampled_unmerged(bits: int, tokenizer: Any) -> None:
     bnb = pytest.importorskip("bitsandbytes")
-    from sampling_models import make_prompts
-
     from em_core.sampling import local
+    from tests.sampling.sampling_models import make_prompts
 
     model = make_model()
     for layer in model.model.layers:
