@@ -226,8 +226,9 @@ def _set(body: dict[str, Any], path: str, value: Any) -> None:
             here = here[index]
             continue
         inner: Any = here.get(part)
-        here[part] = (
-            list(inner) if isinstance(inner, (list, tuple)) or (inner is None and part == "judges") else dict(inner or {})
-        )
+        if isinstance(inner, (list, tuple)):
+            here[part] = list(inner)
+        else:
+            here[part] = dict(inner or {})
         here = here[part]
     here[last] = value
