@@ -148,7 +148,7 @@ def _write(temporary: Path, live: Path, work: Work, fresh: bool, force: bool) ->
 
 
 class Publisher:
-    """Publishes in good measure: when something is new, at most every 2 s, at most 10 % of wall time.
+    """Publishes in good measure: when something is new, at most every 2 s, under 10 % of wall time.
 
     Call `poll` as often as you like (it only looks at file sizes until a publish is due), and
     `flush` at the end.
@@ -159,7 +159,7 @@ class Publisher:
         max_duty: Largest share of wall time spent publishing, 0-1.
     """
 
-    def __init__(self, home: Home, *, min_interval_s: float = 2.0, max_duty: float = 0.10) -> None:
+    def __init__(self, home: Home, *, min_interval_s: float = 2.0, max_duty: float = 0.09) -> None:
         self._home = home
         self._interval_s = min_interval_s
         self._duty = max_duty
