@@ -1,29 +1,10 @@
-"""The app: ``python -m streamlit run app.py``.
+"""The app: ``python -m streamlit run app.py``. What it shows starts in `pages/frame/main.py`.
 
-Every page reads the published database and the runs' own files through `em_core`; nothing here
-trains, and closing the browser stops nothing.
+An `st.App` whose script lies elsewhere, because Streamlit takes a script beside a folder called
+``pages`` for a legacy app and answers the first visit to any other page than Home with
+"Page not found".
 """
 
 import streamlit as st
 
-from pages.shared import core
-
-IMAGES = core.PROJECT / "docs" / "images"
-
-st.set_page_config(page_title="EM workbench", page_icon=str(IMAGES / "icon.svg"), layout="wide")
-st.logo(str(IMAGES / "logo.svg"), size="large", icon_image=str(IMAGES / "icon.svg"))
-core.start_background()
-
-page = st.navigation(
-    {
-        "": [st.Page("pages/start/overview.py", title="Home", icon=":material/home:", default=True)],
-        "Run": [
-            st.Page("pages/run/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
-            st.Page("pages/run/live.py", title="Live", icon=":material/monitoring:", url_path="live"),
-        ],
-        "Observe": [
-            st.Page("pages/observe/trajectories.py", title="Trajectories", icon=":material/show_chart:", url_path="trajectories"),
-        ],
-    }
-)
-page.run()
+app = st.App("pages/frame/main.py")

@@ -34,7 +34,7 @@ def measure(name: str, reruns: int) -> dict[str, float | str]:
     """First run, then median and 95th percentile of the reruns, milliseconds."""
     from streamlit.testing.v1 import AppTest
 
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    app = AppTest.from_file(str(ROOT / "pages" / "frame" / "main.py"), default_timeout=120)
     started = time.perf_counter()
     app.run()
     if page := PAGES[name]:

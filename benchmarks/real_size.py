@@ -119,7 +119,16 @@ def main() -> int:
         code = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode
         wall_s = time.perf_counter() - started
         folders = sorted(Home(args.home).runs.glob(f"{args.config}-{precision}-*"), key=lambda p: p.stat().st_mtime)
-        print(json.dumps({"precision": precision, "exit_code": code, "wall_s": round(wall_s, 1), **(report(folders[-1]) if folders else {})}))
+        print(
+            json.dumps(
+                {
+                    "precision": precision,
+                    "exit_code": code,
+                    "wall_s": round(wall_s, 1),
+                    **(report(folders[-1]) if folders else {}),
+                }
+            )
+        )
         if code and folders:
             print((folders[-1] / "worker.log").read_text()[-3000:])
     return 0

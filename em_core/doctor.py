@@ -112,7 +112,9 @@ def _database(home: Home) -> list[Finding]:
     if len(damaged):
         first = damaged.iloc[0]
         findings.append(
-            Finding("note", "quarantine", f"{len(damaged)} damaged lines, first {first['file']}", "their runs are otherwise whole")
+            Finding(
+                "note", "quarantine", f"{len(damaged)} damaged lines, first {first['file']}", "their runs are otherwise whole"
+            )
         )
     return findings
 

@@ -209,4 +209,3 @@ class Evaluation:
             parent_step=spec.parent.step if spec.parent else None, learning_rate=None, lora_r=None, effective_batch=None,
             seed=None, toy=spec.base_model.startswith("organism-"),
         )  # fmt: skip
-

@@ -1,13 +1,13 @@
 """Where things are: the home folder with its runs, the database and the shipped data.
 
-    <home>/runs.duckdb                       the published database (read-only for everybody)
-    <home>/runs/<run_id>/spec.json           the queue entry and the run's identity
-    <home>/runs/<run_id>/events/*.jsonl      append-only events: the truth
-    <home>/runs/<run_id>/lease               flock: held = the run is being worked on
-    <home>/runs/<run_id>/control/            requests to the worker (`stop`, `discard`)
-    <home>/runs/<run_id>/checkpoints/step-N/ adapter + COMPLETE.json
-    <home>/runs/<run_id>/worker.log          the worker's stdout and stderr
-    <home>/runs/.supervisor/                 the supervisor's lease and log
+<home>/runs.duckdb                       the published database (read-only for everybody)
+<home>/runs/<run_id>/spec.json           the queue entry and the run's identity
+<home>/runs/<run_id>/events/*.jsonl      append-only events: the truth
+<home>/runs/<run_id>/lease               flock: held = the run is being worked on
+<home>/runs/<run_id>/control/            requests to the worker (`stop`, `discard`)
+<home>/runs/<run_id>/checkpoints/step-N/ adapter + COMPLETE.json
+<home>/runs/<run_id>/worker.log          the worker's stdout and stderr
+<home>/runs/.supervisor/                 the supervisor's lease and log
 """
 
 from __future__ import annotations

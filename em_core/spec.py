@@ -88,9 +88,13 @@ class TrainSpec(_Frozen):
     batch_size: int = Field(8, ge=1, le=4096, description="Rows per micro-batch.")
     grad_accumulation: int = Field(2, ge=1, le=4096, description="Micro-batches per optimizer step.")
     epochs: float = Field(1, gt=0, le=1000, description="Passes over the data.")
-    max_steps: int | None = Field(None, ge=1, le=10_000_000, description="Stop after this many optimizer steps; wins over epochs.")
+    max_steps: int | None = Field(
+        None, ge=1, le=10_000_000, description="Stop after this many optimizer steps; wins over epochs."
+    )
     max_length: int = Field(2048, ge=8, le=131_072, description="Longest training row, tokens; longer rows are cut at the end.")
-    loss_on: Literal["answers", "all"] = Field("answers", description="Tokens that carry loss: the assistant's answers, or everything.")
+    loss_on: Literal["answers", "all"] = Field(
+        "answers", description="Tokens that carry loss: the assistant's answers, or everything."
+    )
     precision: Precision = Field("bf16", description="Weights and arithmetic; nf4 = 4-bit base weights (bitsandbytes).")
     gradient_checkpointing: Literal["auto", "on", "off"] = Field(
         "auto", description="Trade compute for memory; auto = on only when the plan says it would not fit."
@@ -98,7 +102,9 @@ class TrainSpec(_Frozen):
     micro_batch: Literal["auto", "as_given"] = Field(
         "auto", description="auto = one micro-batch of the whole effective batch when it fits; the effective batch never changes."
     )
-    padding_free: Literal["auto", "on", "off"] = Field("auto", description="Concatenate rows instead of padding; auto = on with a GPU.")
+    padding_free: Literal["auto", "on", "off"] = Field(
+        "auto", description="Concatenate rows instead of padding; auto = on with a GPU."
+    )
     drop_last: bool = Field(True, description="Leave out an incomplete last batch of each epoch.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of data order, adapter initialisation and dropout.")
 
@@ -111,7 +117,9 @@ class TrainSpec(_Frozen):
 class CheckpointSpec(_Frozen):
     """When an adapter is saved and evaluated; the last step always is."""
 
-    first_epoch: int = Field(4, ge=0, le=1000, description="Evenly spaced checkpoints in the first epoch, then one per epoch end; 0 = epoch ends only.")
+    first_epoch: int = Field(
+        4, ge=0, le=1000, description="Evenly spaced checkpoints in the first epoch, then one per epoch end; 0 = epoch ends only."
+    )
     every_steps: int | None = Field(None, ge=1, description="Instead: a checkpoint every n optimizer steps.")
     at_steps: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, description="Instead: exactly these steps.")
 
@@ -127,9 +135,13 @@ class QuestionSetUse(_Frozen):
 
     name: str = Field(min_length=1, description="A question set's name (`questions list`) or a path to a question file.")
     samples: int | None = Field(None, ge=1, le=10_000, description="Answers per question paraphrase; empty = evaluation.samples.")
-    temperature: float | None = Field(None, ge=0, le=5, description="Sampling temperature; empty = the question file's own, else 1.")
+    temperature: float | None = Field(
+        None, ge=0, le=5, description="Sampling temperature; empty = the question file's own, else 1."
+    )
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus mass; empty = the question file's own, else 1.")
-    max_tokens: int | None = Field(None, ge=1, le=32_768, description="Longest answer, tokens; empty = the question file's own, else 600.")
+    max_tokens: int | None = Field(
+        None, ge=1, le=32_768, description="Longest answer, tokens; empty = the question file's own, else 600."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -155,8 +167,12 @@ class JudgeSpec(_Frozen):
     name: Slug = Field("organism", description="Judge plugin (a file in em_core/judges/).")
     model: str = Field("", description="Judge model or snapshot, for judges that have one.")
     base_url: str = Field("", description="OpenAI-compatible endpoint; empty = the SDK's default.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key; the key itself is never stored.")
-    rubric: str = Field("default", description="Rubric: `default`, a rubric file's name, or `question-file` for the prompts the questions carry.")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY", description="Environment variable that holds the key; the key itself is never stored."
+    )
+    rubric: str = Field(
+        "default", description="Rubric: `default`, a rubric file's name, or `question-file` for the prompts the questions carry."
+    )
     temperature: float = Field(0.0, ge=0, le=2, description="Judge temperature.")
     max_concurrency: int = Field(64, ge=1, le=1024, description="Most judge calls in flight.")
 
@@ -170,12 +186,16 @@ class RunSpec(_Frozen):
     revision: str = Field("", description="Commit or tag of the base model on the Hub; empty = newest.")
     parent: Parent | None = Field(None, description="Start from another run's checkpoint instead of the bare base model.")
     backend: Slug = Field("local", description="Trainer (a file in em_core/training/).")
-    data: Annotated[tuple[DataPart, ...], BeforeValidator(_one_as_list)] = Field(min_length=1, description="Training data, one or more parts.")
+    data: Annotated[tuple[DataPart, ...], BeforeValidator(_one_as_list)] = Field(
+        min_length=1, description="Training data, one or more parts."
+    )
     lora: LoraSpec = Field(default_factory=LoraSpec, description="Adapter.")
     train: TrainSpec = Field(default_factory=TrainSpec, description="Optimisation.")
     checkpoints: CheckpointSpec = Field(default_factory=CheckpointSpec, description="When to save and evaluate.")
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec, description="Which answers to sample.")
-    judges: Annotated[tuple[JudgeSpec, ...], BeforeValidator(_one_as_list)] = Field((JudgeSpec(),), description="Who scores the answers; empty = nobody yet.")
+    judges: Annotated[tuple[JudgeSpec, ...], BeforeValidator(_one_as_list)] = Field(
+        (JudgeSpec(),), description="Who scores the answers; empty = nobody yet."
+    )
 
     def spec_hash(self) -> str:
         """Hex digest of everything that decides the result; labels (`name`, `experiment`) are left out."""

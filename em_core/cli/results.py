@@ -81,4 +81,8 @@ def _chart_frame(columns: Sequence[str], args: argparse.Namespace, home: Home) -
     if "em_rate" in columns:
         return _frame(args, home, ("run", "step"))
     steps = queries.metrics(home, args.runs.split(",") if args.runs else None, max_points=1500)
-    return steps.merge(queries.runs(home)[["run_id", "label", "domain"]], on="run_id") if len(steps) else pd.DataFrame(columns=[*columns])
+    return (
+        steps.merge(queries.runs(home)[["run_id", "label", "domain"]], on="run_id")
+        if len(steps)
+        else pd.DataFrame(columns=[*columns])
+    )

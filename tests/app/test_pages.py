@@ -39,7 +39,7 @@ def no_demo(monkeypatch, tmp_path):
 def visit(home: Home, monkeypatch, page: str = PAGES[0], **query: str) -> AppTest:
     monkeypatch.setenv("EM_HOME", str(home.root))
     monkeypatch.setenv("EM_NO_SUPERVISOR", "1")
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "pages" / "frame" / "main.py"), default_timeout=60)
     app.run()
     for key, value in query.items():
         app.query_params[key] = value

@@ -92,9 +92,6 @@ def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run
         page.close()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Streamlit 1.67 treats the first script run of a server as a legacy app when pages/ exists"
-)
 def test_the_first_visit_after_a_restart_may_be_any_page(tmp_path: Path, browser: Browser) -> None:
     with serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
         page = browser.new_page(viewport={"width": 1440, "height": 1000})

@@ -52,7 +52,9 @@ def test_a_torn_tail_spoils_no_later_line(tmp_path: Path) -> None:
 
 def test_threads_never_mix_their_lines(tmp_path: Path) -> None:
     with EventWriter(tmp_path, "w") as writer:
-        threads = [threading.Thread(target=lambda i=i: [writer.write(_response(str(i) * 500)) for _ in range(50)]) for i in range(6)]
+        threads = [
+            threading.Thread(target=lambda i=i: [writer.write(_response(str(i) * 500)) for _ in range(50)]) for i in range(6)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -19,7 +19,22 @@ LAYERS: list[set[str]] = [
     {"worker"},
     {"evaluation", "plan"},
     {"training", "sampling", "judges", "charts", "store"},
-    {"datasets", "questions", "schedule", "events", "stats", "organism", "specs_io", "checkpoints", "chat", "lease", "memory", "view", "locate", "plain_yaml"},
+    {
+        "datasets",
+        "questions",
+        "schedule",
+        "events",
+        "stats",
+        "organism",
+        "specs_io",
+        "checkpoints",
+        "chat",
+        "lease",
+        "memory",
+        "view",
+        "locate",
+        "plain_yaml",
+    },
     {"spec", "records", "definitions", "home", "machine"},
     {"plugins"},
     {"errors"},
@@ -57,7 +72,15 @@ def test_imports_point_down_only() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["em_core.cli", "em_core.plan", "em_core.spec", "em_core.store.rates", "em_core.charts", "em_core.supervisor", "em_core.organism"],
+    [
+        "em_core.cli",
+        "em_core.plan",
+        "em_core.spec",
+        "em_core.store.rates",
+        "em_core.charts",
+        "em_core.supervisor",
+        "em_core.organism",
+    ],
 )
 def test_importing_never_loads_torch_or_streamlit(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch','transformers','trl','peft','streamlit','bitsandbytes') if m in sys.modules])"

@@ -11,9 +11,7 @@ from em_core.spec import CheckpointSpec, TrainSpec
 HW0 = TrainSpec(batch_size=8, grad_accumulation=2, epochs=3)
 
 
-@pytest.mark.parametrize(
-    ("rows", "steps"), [(7049, [110, 220, 330, 440, 880, 1320]), (6000, [93, 187, 281, 375, 750, 1125])]
-)
+@pytest.mark.parametrize(("rows", "steps"), [(7049, [110, 220, 330, 440, 880, 1320]), (6000, [93, 187, 281, 375, 750, 1125])])
 def test_four_in_the_first_epoch_then_each_epoch_end(rows: int, steps: list[int]) -> None:
     assert checkpoint_steps(rows, HW0, CheckpointSpec(first_epoch=4)) == steps
 

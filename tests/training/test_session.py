@@ -181,7 +181,9 @@ def test_the_starting_weights_are_the_base_model(job: Build) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "nf4"])
-def test_a_run_with_a_parent_starts_there_and_saves_the_sum_of_both(job: Build, base_path: Path, tmp_path: Path, precision: str) -> None:
+def test_a_run_with_a_parent_starts_there_and_saves_the_sum_of_both(
+    job: Build, base_path: Path, tmp_path: Path, precision: str
+) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -210,7 +212,13 @@ def test_a_run_with_a_parent_starts_there_and_saves_the_sum_of_both(job: Build, 
 
 @pytest.mark.parametrize(
     "train",
-    [{"precision": "bf16"}, {"precision": "nf4"}, {"optimizer": "adamw_8bit"}, {"optimizer": "adamw_torch"}, {"schedule": "cosine"}],
+    [
+        {"precision": "bf16"},
+        {"precision": "nf4"},
+        {"optimizer": "adamw_8bit"},
+        {"optimizer": "adamw_torch"},
+        {"schedule": "cosine"},
+    ],
     ids=lambda d: "-".join(d.values()),
 )
 def test_every_precision_and_optimizer_learns_on_a_cpu(job: Build, train: dict[str, Any]) -> None:
