@@ -18,7 +18,7 @@ def main() -> None:
         home = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(empty)
         with serve(home, EM_NO_SUPERVISOR="1") as address, sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(_ARGS))
-            page = chromium.new_page(viewport={"width": 1280, "height": 690}, color_scheme="light")
+            page = chromium.new_page(viewport={"width": 1440, "height": 800}, color_scheme="light")
             page.goto(address)
             settle(page)
             page.goto(f"{address}/trajectories?log_steps=true")
