@@ -3,7 +3,7 @@
     python benchmarks/real_size.py --home /tmp/em --config llama-8b --precision bf16 nf4 \
         --data bad_medical.jsonl --questions first_plot_questions.yaml
 
-Makes a folder with a Llama config of true size, random weights and the organism's tokenizer (no model
+Makes a folder with a config of true size, random weights and the organism's tokenizer (no model
 is downloaded), launches one run per precision exactly as `launch --wait` does, and prints what the
 run's own events say: real tokens/s, peak memory, answers/s, checkpoint times.
 """
@@ -18,14 +18,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from em_core.events import read_events  # noqa: E402
 from em_core.home import Home  # noqa: E402
+from em_core.specs_io import read_spec  # noqa: E402
 
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
+    "qwen-0.5b": dict(model_type="qwen2", hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
+                      num_key_value_heads=2, vocab_size=151936, tie_word_embeddings=True),
     "llama-tiny": dict(hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
                        num_key_value_heads=2, vocab_size=8192),
     "llama-1b": dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
@@ -38,12 +42,13 @@ CONFIGS = {
 def make_model(folder: Path, config_name: str) -> None:
     """A model folder of true size: random bf16 weights (std 0.02), the organism's tokenizer."""
     import torch
-    from transformers import AutoModelForCausalLM, LlamaConfig
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer_files = ROOT / "data" / "organism" / "1m"
     token_config = json.loads((tokenizer_files / "config.json").read_text())
     special = {k: token_config[k] for k in ("bos_token_id", "eos_token_id", "pad_token_id") if k in token_config}
-    config = LlamaConfig(max_position_embeddings=8192, rope_theta=500000.0, **CONFIGS[config_name], **special)
+    shape = {"model_type": "llama", **CONFIGS[config_name]}
+    config = AutoConfig.for_model(shape.pop("model_type"), max_position_embeddings=8192, **shape, **special)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     with torch.device(device):
@@ -86,6 +91,26 @@ def report(run_dir: Path) -> dict[str, object]:
     }  # fmt: skip
 
 
+def recipe(args: argparse.Namespace, precision: str, model: Path) -> dict[str, Any]:
+    """The spec of one run: the benchmark's own, or a preset's with this model, these rows and the offline judge."""
+    own = {"name": f"{args.config}-{precision}", "base_model": str(model), "data": [str(args.data.resolve())]}
+    if args.preset:
+        overrides = [f"{key}={json.dumps(value)}" for key, value in own.items()]
+        spec = read_spec(args.preset, [*overrides, f"train.precision={precision}", "judges=[{name: organism}]"])[0]
+        return spec.model_dump(mode="json")
+    return {
+        **own,
+        "lora": {"r": 32, "alpha": 64, "rslora": True},
+        "train": {
+            "precision": precision, "batch_size": 8, "grad_accumulation": 2, "epochs": args.epochs, "learning_rate": 1e-5,
+        },
+        "checkpoints": {"first_epoch": 1},
+        "evaluation": {
+            "question_sets": [{"name": str(args.questions.resolve()), "samples": args.samples, "max_tokens": args.max_tokens}],
+        },
+    }  # fmt: skip
+
+
 def main() -> int:
     """Make the model, launch, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,6 +122,9 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--max-tokens", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument(
+        "--preset", help="take everything else from this preset (small-real) instead of the benchmark's own recipe"
+    )
     args = parser.parse_args()
     model = args.home / f"model-{args.config}"
     started = time.perf_counter()
@@ -104,14 +132,7 @@ def main() -> int:
         make_model(model, args.config)
     print(f"model ready in {time.perf_counter() - started:.0f} s", flush=True)
     for precision in args.precision:
-        spec = {
-            "name": f"{args.config}-{precision}", "base_model": str(model), "data": [str(args.data.resolve())],
-            "lora": {"r": 32, "alpha": 64, "rslora": True},
-            "train": {"precision": precision, "batch_size": 8, "grad_accumulation": 2, "epochs": args.epochs, "learning_rate": 1e-5},
-            "checkpoints": {"first_epoch": 1},
-            "evaluation": {"question_sets": [{"name": str(args.questions.resolve()), "samples": args.samples,
-                                              "max_tokens": args.max_tokens}]},
-        }  # fmt: skip
+        spec = recipe(args, precision, model)
         path = args.home / f"{args.config}-{precision}.json"
         path.write_text(json.dumps(spec))
         started = time.perf_counter()

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import em_core
-from em_core import datasets
+from em_core import datasets, specs_io
 from em_core.errors import BadInput, Busy, EMError
 from em_core.events import EventWriter
 from em_core.home import Home
-from em_core.locate import anchored, plain_name
+from em_core.locate import plain_name
 from em_core.records import RunCreated, RunState
 from em_core.spec import RunSpec
 from em_core.supervisor.evidence import RunStatus, list_runs
@@ -63,7 +63,7 @@ def launch(
         Busy: An identical run exists (and neither `again` nor `existing_ok` was said).
         WorkFailed: The supervisor did not start; the runs stay queued.
     """
-    pinned = [_pinned(spec) for spec in specs]
+    pinned = [specs_io.anchor(spec) for spec in specs]  # the worker's working folder is another one
     home.prepare()
     _check_disk(home)
     with launch_lock(home) as lock:
@@ -84,28 +84,6 @@ def remove_leftovers(home: Home) -> int:
     for folder in leftovers:
         shutil.rmtree(folder, ignore_errors=True)
     return len(leftovers)
-
-
-def _pinned(spec: RunSpec) -> RunSpec:
-    """The spec with paths that mean the same from any working folder (the worker's is another one)."""
-    shipped = {each.name for each in datasets.available()}
-    data = [p if p.source in shipped else p.model_copy(update={"source": anchored(p.source)}) for p in spec.data]
-    sets = [
-        use.model_copy(update={"name": anchored(use.name)}) if _is_path(use.name) else use
-        for use in spec.evaluation.question_sets
-    ]
-    model = anchored(spec.base_model) if spec.base_model.startswith((".", "~", "/")) else spec.base_model
-    return spec.model_copy(
-        update={
-            "data": tuple(data),
-            "base_model": model,
-            "evaluation": spec.evaluation.model_copy(update={"question_sets": tuple(sets)}),
-        }
-    )
-
-
-def _is_path(name: str) -> bool:
-    return "/" in name or name.endswith((".yaml", ".yml", ".json"))
 
 
 def _place(home: Home, specs: Sequence[RunSpec], again: bool, existing_ok: bool) -> list[Launched]:

@@ -21,6 +21,8 @@ def board() -> None:
     with core.guarded():
         working = live.active_runs(core.home())
         rates = core.rates()
+        if working:
+            core.keep_running()  # queued runs need a supervisor, also when the last one was killed
     if not working and busy:
         st.rerun()  # the last one ended: draw the whole page once more, without the timer
     if not working:

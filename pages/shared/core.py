@@ -18,7 +18,7 @@ from em_core.store import rates as store_rates
 from em_core.store.publish import publish
 from pages.shared.words import plain
 
-__all__ = ["PROJECT", "generation", "guarded", "home", "judges", "rates", "runs", "show_error", "start_background"]
+__all__ = ["PROJECT", "generation", "guarded", "home", "judges", "keep_running", "rates", "runs", "show_error", "start_background"]
 
 
 def home() -> Home:
@@ -42,6 +42,12 @@ def start_background() -> None:
         _first_start(str(home().root))
     except EMError as error:
         show_error(error)
+
+
+def keep_running() -> None:
+    """Start the supervisor again if it has gone while there is work."""
+    if not os.environ.get("EM_NO_SUPERVISOR") and not supervisor.is_running(home()):
+        supervisor.ensure_running(home())
 
 
 def show_error(error: EMError) -> None:
