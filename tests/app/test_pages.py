@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import synthetic
 from streamlit.testing.v1 import AppTest
 
 from em_core.events import EventWriter
@@ -15,6 +14,7 @@ from em_core.home import Home
 from em_core.records import RunState
 from em_core.specs_io import read_spec
 from em_core.supervisor.launch import launch
+from tests.app import synthetic
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["pages/start/overview.py", "pages/run/launch.py", "pages/run/live.py", "pages/observe/trajectories.py"]

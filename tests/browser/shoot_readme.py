@@ -1,6 +1,6 @@
 """Take the README's picture again: the Trajectories page with the shipped demonstration.
 
-python tests/browser/shoot_readme.py [HOME]     (default: an empty home, so the demonstration alone)
+python -m tests.browser.shoot_readme [HOME]     (default: an empty home, so the demonstration alone)
 """
 
 import sys
@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from conftest import _ARGS, CHROMIUM, ROOT, serve, settle
 from playwright.sync_api import sync_playwright
+
+from tests.browser.conftest import _ARGS, CHROMIUM, ROOT, serve, settle
 
 
 def main() -> None:

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import assert_no_error, serve, settle, shoot
 from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import assert_no_error, serve, settle, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 

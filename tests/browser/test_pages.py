@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import assert_no_error, serve, settle, shoot
 from playwright.sync_api import Browser, expect
 
 from em_core.home import Home
 from em_core.specs_io import read_spec
 from em_core.supervisor.launch import launch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "app"))
-import synthetic
+from tests.app import synthetic
+from tests.browser.conftest import assert_no_error, serve, settle, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PAGES = {"home": "", "launch": "launch", "live": "live", "trajectories": "trajectories?log_steps=true"}
