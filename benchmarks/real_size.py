@@ -23,19 +23,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from em_core.events import read_events  # noqa: E402
-from em_core.home import Home  # noqa: E402
-from em_core.specs_io import read_spec  # noqa: E402
+from em_core.events import read_events
+from em_core.home import Home
+from em_core.specs_io import read_spec
 
 CONFIGS: dict[str, dict[str, Any]] = {
-    "qwen-0.5b": dict(model_type="qwen2", hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
-                      num_key_value_heads=2, vocab_size=151936, tie_word_embeddings=True),
-    "llama-tiny": dict(hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
-                       num_key_value_heads=2, vocab_size=8192),
-    "llama-1b": dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
-                     num_key_value_heads=8, head_dim=64, vocab_size=128256, tie_word_embeddings=True),
-    "llama-8b": dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
-                     num_key_value_heads=8, head_dim=128, vocab_size=128256),
+    "qwen-0.5b": {"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
+                      "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True},
+    "llama-tiny": {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
+                       "num_key_value_heads": 2, "vocab_size": 8192},
+    "llama-1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
+                     "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256, "tie_word_embeddings": True},
+    "llama-8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+                     "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 128256},
 }  # fmt: skip
 
 
@@ -65,8 +65,8 @@ def make_model(folder: Path, config_name: str) -> None:
 
 def report(run_dir: Path) -> dict[str, object]:
     """What the run's own events say."""
-    metrics = [e for e in read_events(run_dir, "metric")]
-    generations = [e for e in read_events(run_dir, "generation")]
+    metrics = list(read_events(run_dir, "metric"))
+    generations = list(read_events(run_dir, "generation"))
     states = [e for e in read_events(run_dir, "state") if e["phase"] == "run"]
     facts = next(iter(read_events(run_dir, "run_facts")), {})
     speeds = [m["tokens_per_s"] for m in metrics[3:] if m["tokens_per_s"]]

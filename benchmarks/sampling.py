@@ -31,14 +31,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-import yaml  # noqa: E402
-from transformers.utils.logging import disable_progress_bar  # noqa: E402
+import numpy as np
+import torch
+import yaml
+from transformers.utils.logging import disable_progress_bar
 
-from em_core import chat  # noqa: E402
-from em_core.records import Decoding, Prompt  # noqa: E402
-from em_core.sampling import local  # noqa: E402
+from em_core import chat
+from em_core.records import Decoding, Prompt
+from em_core.sampling import local
 
 CONFIGS = {
     "tiny": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,

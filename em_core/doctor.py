@@ -86,7 +86,9 @@ def _disk(home: Home) -> list[Finding]:
 
 def _keys(home: Home) -> list[Finding]:
     return [
-        Finding("ok", key, "set (not shown)") if os.environ.get(key) else Finding("note", key, "not set", f"export {key}=… if you use it")
+        Finding("ok", key, "set (not shown)")
+        if os.environ.get(key)
+        else Finding("note", key, "not set", f"export {key}=… if you use it")
         for key in _KEYS
     ]  # fmt: skip
 

@@ -18,7 +18,18 @@ from em_core.store import rates as store_rates
 from em_core.store.publish import publish
 from pages.shared.words import plain
 
-__all__ = ["PROJECT", "generation", "guarded", "home", "judges", "keep_running", "rates", "runs", "show_error", "start_background"]
+__all__ = [
+    "PROJECT",
+    "generation",
+    "guarded",
+    "home",
+    "judges",
+    "keep_running",
+    "rates",
+    "runs",
+    "show_error",
+    "start_background",
+]
 
 
 def home() -> Home:

@@ -52,7 +52,7 @@ def end_supervisor(home: Path) -> None:
         os.kill(pid, 15)
 
 
-@pytest.fixture()
+@pytest.fixture
 def em(tmp_path: Path) -> Iterator[Command]:
     yield Command(tmp_path / "home")
     end_supervisor(tmp_path / "home")

@@ -91,7 +91,21 @@ def test_importing_never_loads_torch_or_streamlit(module: str) -> None:
 def test_help_of_the_command_line_is_quick_and_complete() -> None:
     done = subprocess.run([sys.executable, "-m", "em_core", "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     text = done.stdout
-    for command in "demo presets plan launch runs show logs stop rates plot ingest rebuild doctor".split():
+    for command in [
+        "demo",
+        "presets",
+        "plan",
+        "launch",
+        "runs",
+        "show",
+        "logs",
+        "stop",
+        "rates",
+        "plot",
+        "ingest",
+        "rebuild",
+        "doctor",
+    ]:
         assert command in text
     assert done.returncode == 0
 

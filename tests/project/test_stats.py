@@ -30,7 +30,10 @@ def test_differing_questions_widen_the_population_interval() -> None:
     m, d = np.array([0, 29, 1, 28, 0, 30, 2, 27]), np.full(8, 30)
     _, low_q, high_q = rate_interval(m, d, "questions")
     _, low_p, high_p = rate_interval(m, d, "population")
-    assert low_q and high_q and low_p and high_p
+    assert low_q
+    assert high_q
+    assert low_p
+    assert high_p
     assert (high_p - low_p) > 4 * (high_q - low_q)
 
 
