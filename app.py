@@ -1,4 +1,4 @@
-"""The app: ``python -m streamlit run app.py``. What it shows starts in `pages/frame/main.py`.
+"""The app: ``python -m streamlit run app.py``. What it shows starts in `pages/main.py`.
 
 An `st.App` whose script lies elsewhere, because Streamlit takes a script beside a folder called
 ``pages`` for a legacy app and answers the first visit to any other page than Home with
@@ -7,4 +7,4 @@ An `st.App` whose script lies elsewhere, because Streamlit takes a script beside
 
 import streamlit as st
 
-app = st.App("pages/frame/main.py")
+app = st.App("pages/main.py")

@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # not benchmarks/, where this file would hide the package of pages
 PAGES = {
     "home": None,
-    "launch": "pages/run/launch.py",
-    "live": "pages/run/live.py",
-    "trajectories": "pages/observe/trajectories.py",
+    "launch": "run/launch.py",
+    "live": "run/live.py",
+    "trajectories": "observe/trajectories.py",
 }
 TARGET_MS = 200
 
@@ -34,7 +34,7 @@ def measure(name: str, reruns: int) -> dict[str, float | str]:
     """First run, then median and 95th percentile of the reruns, milliseconds."""
     from streamlit.testing.v1 import AppTest
 
-    app = AppTest.from_file(str(ROOT / "pages" / "frame" / "main.py"), default_timeout=120)
+    app = AppTest.from_file(str(ROOT / "pages" / "main.py"), default_timeout=120)
     started = time.perf_counter()
     app.run()
     if page := PAGES[name]:

@@ -43,7 +43,7 @@ def active(run: LiveRun, rates: pd.DataFrame) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             _stop_button(status)
             st.page_link(
-                "pages/observe/trajectories.py", label="Trajectory", icon=":material/show_chart:",
+                "observe/trajectories.py", label="Trajectory", icon=":material/show_chart:",
                 query_params={"run_id": status.run_id},
             )  # fmt: skip
         if run.log:
@@ -106,7 +106,7 @@ def ended(status: RunStatus) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{when} · {steps}")
             st.page_link(
-                "pages/observe/trajectories.py", label="Trajectory", icon=":material/show_chart:",
+                "observe/trajectories.py", label="Trajectory", icon=":material/show_chart:",
                 query_params={"run_id": status.run_id},
             )  # fmt: skip
         if status.reason:

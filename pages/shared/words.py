@@ -59,4 +59,4 @@ def launched(what: str, run_ids: list[str]) -> None:
     with st.container(border=True):
         st.markdown(f":material/check_circle: **{plain(what)}**")
         st.code("\n".join(run_ids), language=None)
-        st.page_link("pages/run/live.py", label="Watch it live", icon=":material/monitoring:")
+        st.page_link("run/live.py", label="Watch it live", icon=":material/monitoring:")

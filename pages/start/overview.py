@@ -18,9 +18,9 @@ with st.container(horizontal=True, vertical_alignment="center"):
     wanted = st.button(
         "Run the demo live", type="primary", icon=":material/play_arrow:", help="Two fine-tunes of a toy model, offline."
     )
-    st.page_link("pages/run/launch.py", label="Launch a run of your own", icon=":material/rocket_launch:")
-    st.page_link("pages/run/live.py", label="Watch what is running", icon=":material/monitoring:")
-    st.page_link("pages/observe/trajectories.py", label="See the trajectories", icon=":material/show_chart:")
+    st.page_link("run/launch.py", label="Launch a run of your own", icon=":material/rocket_launch:")
+    st.page_link("run/live.py", label="Watch what is running", icon=":material/monitoring:")
+    st.page_link("observe/trajectories.py", label="See the trajectories", icon=":material/show_chart:")
 if wanted:
     with core.guarded(stop=False):
         launched = demo.start(core.home(), "small")

@@ -16,13 +16,13 @@ core.start_background()
 
 page = st.navigation(
     {
-        "": [st.Page("../start/overview.py", title="Home", icon=":material/home:", default=True)],
+        "": [st.Page("start/overview.py", title="Home", icon=":material/home:", default=True)],
         "Run": [
-            st.Page("../run/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
-            st.Page("../run/live.py", title="Live", icon=":material/monitoring:", url_path="live"),
+            st.Page("run/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
+            st.Page("run/live.py", title="Live", icon=":material/monitoring:", url_path="live"),
         ],
         "Observe": [
-            st.Page("../observe/trajectories.py", title="Trajectories", icon=":material/show_chart:", url_path="trajectories"),
+            st.Page("observe/trajectories.py", title="Trajectories", icon=":material/show_chart:", url_path="trajectories"),
         ],
     }
 )
