@@ -30,11 +30,12 @@ from em_core.spec import RunSpec
 from em_core.training import TrainJob
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "8b": dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8, vocab_size=128256),
-    "1b": dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8, head_dim=64, vocab_size=128256, tie_word_embeddings=True),
-    "tiny": dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=4096),
+    "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256},
+    "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256, "tie_word_embeddings": True},
+    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 4096},
 }  # fmt: skip
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+WAYS: dict[str, dict[str, Any]] = {"ours": {"compile_layers": False}, "compiled": {"compile_layers": True}}
 WARM = 4
 """Steps of each round that are not timed."""
 
@@ -79,7 +80,7 @@ def quantised(model: Any) -> Any:
                     linear.in_features, linear.out_features, bias=False, compute_dtype=linear.weight.dtype, quant_type="nf4"
                 )
                 new.weight = bnb.nn.Params4bit(
-                    linear.weight.data.cpu(), requires_grad=False, compress_statistics=True, quant_type="nf4"
+                    linear.weight.data, requires_grad=False, compress_statistics=True, quant_type="nf4"
                 ).to(linear.weight.device)
                 setattr(module, child, new)
     model.is_loaded_in_4bit = True
@@ -89,11 +90,11 @@ def quantised(model: Any) -> Any:
 
 def spec(precision: str, batch: int, accumulation: int) -> RunSpec:
     """The recipe of the comparison."""
-    train = dict(
-        batch_size=batch, grad_accumulation=accumulation, learning_rate=1e-4, precision=precision, warmup_steps=0,
-        schedule="constant", max_length=512, epochs=10, seed=1,
-    )  # fmt: skip
-    return RunSpec.model_validate(dict(data=["x"], lora=dict(r=32, alpha=64, target_modules=MODULES), train=train))
+    train = {
+        "batch_size": batch, "grad_accumulation": accumulation, "learning_rate": 1e-4, "precision": precision, "warmup_steps": 0,
+        "schedule": "constant", "max_length": 512, "epochs": 10, "seed": 1,
+    }  # fmt: skip
+    return RunSpec.model_validate({"data": ["x"], "lora": {"r": 32, "alpha": 64, "target_modules": MODULES}, "train": train})
 
 
 class Clock:
@@ -239,7 +240,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["bf16"], choices=["bf16", "nf4"])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--ways", nargs="+", default=["stock", "ours", "compiled"])
+    parser.add_argument("--ways", nargs="+", default=["stock", "ours", "compiled"], choices=["stock", "float32", *WAYS])
     parser.add_argument("--out", type=Path, help="write all figures as JSON")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -256,10 +257,12 @@ def main() -> None:
                     common = (base, tokenizer, rows)
                     if way == "stock":
                         result = stock(*common, spec(precision, 8, 2), options.steps, name, shape)
+                    elif way == "float32":  # the reference for the loss curve, not for speed
+                        base.float()
+                        result = ours(*common, spec("fp32", 8, 2), options.steps, name, shape, compile_layers=False)
+                        base.to(torch.bfloat16 if torch.cuda.is_available() else torch.float32)  # nothing was lost
                     else:
-                        run = spec(precision, 8, 2)
-                        switches = WAYS[way]
-                        result = ours(*common, run, options.steps, name, shape, **switches)
+                        result = ours(*common, spec(precision, 8, 2), options.steps, name, shape, **WAYS[way])
                     results.append(result)
                     print(way, f"{result['tokens_per_s']:,.0f}", [round(x, 4) for x in result["losses"][:6]], flush=True)
                     gc.collect()
@@ -274,8 +277,6 @@ def main() -> None:
     if options.out:
         options.out.write_text(json.dumps(everything, indent=1))
 
-
-WAYS: dict[str, dict[str, Any]] = {"ours": {"compile_layers": False}, "compiled": {"compile_layers": True}}
 
 if __name__ == "__main__":
     main()

@@ -58,14 +58,14 @@ def register() -> bool:
         scaling: float | None = None,
         sliding_window: int | None = None,
         cu_seq_lens_q: Any = None,
-        max_length_q: int | None = None,
+        max_length_q: Any = None,
         **kwargs: Any,
     ) -> tuple[Any, None]:
         """Shapes: query (1, heads, tokens, head_dim), key and value with fewer heads; returns (1, tokens, heads, head_dim)."""
         window = (
             {"window_size": (sliding_window - 1 if sliding_window else -1, 0)} if "window_size" in known else {"is_causal": True}
         )
-        answer = varlen_attn(
+        answer: Any = varlen_attn(
             query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1),
             cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, scale=scaling, **window, **fixed,
         )  # fmt: skip

@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from em_core.errors import WorkFailed
 from em_core.spec import LoraSpec, TrainSpec
 from em_core.training.memory import ModelShape, estimate
+
+FEW_TOKENS = 1000
+"""A GPU needs about this many tokens at once to be busy: smaller micro-batches cost more than checkpointing."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def choose(
         train: The recipe; what it fixes is kept, ``auto`` is decided.
         lora: The adapter.
         shape: The model.
-        lengths: Tokens of each training row.
+        lengths: Tokens of each training row, in the order of training.
         budget_gib: Memory that a step may take, the weights included.
         packed: Whether padding-free batches are used (decided by the caller: it depends on the kernels).
 
@@ -49,25 +54,47 @@ def choose(
         WorkFailed: Not even one row at a time fits.
     """
     effective = train.effective_batch
-    longest = sorted(lengths, reverse=True)
     sizes = [train.batch_size]
     if train.micro_batch == "auto":
         sizes = [m for m in range(effective, 0, -1) if effective % m == 0]
     switches = {"on": [True], "off": [False], "auto": [False, True]}[train.gradient_checkpointing]
-    best: Layout | None = None
-    for checkpointing in switches:
-        for size in sizes:
-            tokens = sum(longest[:size]) if packed else size * longest[0]
-            need = estimate(
-                shape, lora, train.precision, tokens, checkpointing, eight_bit_optimizer="8bit" in train.optimizer
-            ).total_gib
-            best = Layout(size, effective // size, packed, checkpointing, need)
-            if need <= budget_gib:
-                return best
-    assert best is not None
+    tried = [
+        _layout(train, lora, shape, largest_batch(lengths, size, packed), size, packed, checkpointing)
+        for checkpointing in switches
+        for size in sizes
+    ]
+    fitting = [layout for layout, _ in tried if layout.estimate_gib <= budget_gib]
+    busy = [
+        layout
+        for layout, tokens in tried
+        if layout in fitting and (tokens >= FEW_TOKENS or layout.checkpointing or layout.micro_batch == sizes[0])
+    ]
+    if fitting:
+        return (busy or fitting)[0]
+    best, _ = tried[-1]
     if train.gradient_checkpointing == "auto" and train.micro_batch == "auto" and best.estimate_gib > 1.5 * budget_gib:
         raise WorkFailed(
-            f"one row of {longest[0]} tokens needs about {best.estimate_gib:.1f} GiB, {budget_gib:.1f} GiB are free",
+            f"one row of {max(lengths)} tokens needs about {best.estimate_gib:.1f} GiB, {budget_gib:.1f} GiB are free",
             "use train.precision = nf4, a smaller base model, a shorter train.max_length, or a larger GPU",
         )
     return best  # the person fixed it, or the estimate is close: try
+
+
+def _layout(
+    train: TrainSpec, lora: LoraSpec, shape: ModelShape, tokens: int, size: int, packed: bool, checkpointing: bool
+) -> tuple[Layout, int]:
+    need = estimate(shape, lora, train.precision, tokens, checkpointing, eight_bit_optimizer="8bit" in train.optimizer).total_gib
+    return Layout(size, train.effective_batch // size, packed, checkpointing, need), tokens
+
+
+def largest_batch(lengths: Sequence[int], size: int, packed: bool) -> int:
+    """Tokens of the largest micro-batch, padding included.
+
+    Args:
+        lengths: Tokens of each row, in the order of training; an incomplete last batch is left out.
+        size: Rows at once.
+        packed: Rows follow each other without padding.
+    """
+    n = len(lengths) // size * size
+    batches = np.asarray(lengths[:n] if n else lengths).reshape(-1, size if n else len(lengths))
+    return int(batches.sum(axis=1).max() if packed else batches.max(axis=1).max() * size)

@@ -174,7 +174,7 @@ def _adapter(model: Any, lora: LoraSpec, seed: int) -> Any:
     """Add the adapter `default`; its first values are seeded."""
     from peft import LoraConfig, PeftModel, get_peft_model
 
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     n_layers = inner.config.get_text_config().num_hidden_layers
     if lora.layers is not None:
         beyond = [i for i in lora.layers if not 0 <= i < n_layers]

@@ -30,7 +30,7 @@ class LoraOptimizer(torch.optim.Optimizer):
 
     def __init__(self, parameters: Sequence[Parameter], train: TrainSpec, masters: Sequence[Tensor]) -> None:
         # Optimizer.__init__ is left out on purpose: groups and state are the inner optimizer's
-        self.live = list(parameters)
+        self.live: list[Any] = list(parameters)
         self.masters: list[Any] = self.live
         if self.live[0].dtype in (torch.bfloat16, torch.float16):
             self.masters = [Parameter(m) for m in masters]
@@ -89,7 +89,7 @@ def _inner(parameters: list[Any], train: TrainSpec) -> torch.optim.Optimizer:
     if not parameters[0].is_cuda and train.optimizer == "paged_adamw_8bit":
         raise BadInput("train.optimizer: paged_adamw_8bit needs a GPU", "use adamw_torch_fused on a CPU")
     try:
-        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
+        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit  # type: ignore[attr-defined]
     except ImportError as error:
         raise BadInput(f"train.optimizer: {train.optimizer} needs bitsandbytes", "pip install bitsandbytes") from error
     kind = AdamW8bit if train.optimizer == "adamw_8bit" else PagedAdamW8bit

@@ -51,7 +51,8 @@ def attach(base: Any, folder: Path, keep: bool) -> tuple[Any, Factors]:
     found = factors(model, NAME)
     if keep:
         return model, found
-    return model.merge_and_unload(), found
+    tuner: Any = model.base_model
+    return tuner.merge_and_unload(), found
 
 
 def activate(model: Any, names: Sequence[str]) -> None:
@@ -66,11 +67,14 @@ def factors(model: Any, adapter: str) -> Factors:
     """An adapter's low-rank factors, by module."""
     from peft.tuners.lora import LoraLayer
 
-    found = {}
-    for name, module in model.base_model.model.named_modules():
-        if isinstance(module, LoraLayer) and adapter in module.lora_A:
-            a, b = module.lora_A[adapter].weight, module.lora_B[adapter].weight
-            found[name] = (a.detach().float().cpu(), b.detach().float().cpu() * module.scaling[adapter])
+    found: Factors = {}
+    tuner: Any = model.base_model
+    modules: list[tuple[str, Any]] = list(tuner.model.named_modules())
+    for name, module in modules:
+        if isinstance(module, LoraLayer) and adapter in getattr(module, "lora_A", {}):
+            layer: Any = module
+            a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+            found[name] = (a.detach().float().cpu(), b.detach().float().cpu() * layer.scaling[adapter])
     return found
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 from em_core.spec import RunSpec
 from em_core.training._batches import Collate, EpochSampler
@@ -74,7 +74,7 @@ class LoraTrainer(SFTTrainer):
         callbacks: Of the session.
     """
 
-    loss_is_scaled_for_ga = True  # the loss is divided by the answer tokens of the whole effective batch
+    loss_is_scaled_for_ga = True  # type: ignore[assignment]  # the loss is divided by the answer tokens of the whole effective batch
 
     def __init__(
         self,
@@ -109,14 +109,16 @@ class LoraTrainer(SFTTrainer):
     def create_optimizer(self, model: Any = None) -> LoraOptimizer:
         """Ours, over the adapter in the arithmetic's type."""
         if self.optimizer is None:
-            adapter = [p for p in self.model.parameters() if p.requires_grad]
+            causal: Any = self.model
+            adapter = [p for p in causal.parameters() if p.requires_grad]
             masters = [p.detach().float() for p in adapter]
             wide = torch.float32 if self.args.fp16 else self._dtype
             for p in adapter:
                 p.data = p.data.to(wide)
             self.optimizer = LoraOptimizer(adapter, self._spec.train, masters)
-            self.model.zero_grad = self.optimizer.zero_grad  # the adapter's gradients are all there are; no walk over modules
-        return self.optimizer
+            causal.zero_grad = self.optimizer.zero_grad  # the adapter's gradients are all there are; no walk over modules
+        optimizer: Any = self.optimizer
+        return optimizer  # type: ignore[no-any-return]
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], int]:
         """One effective batch, and the number of tokens its loss is the mean of."""
@@ -148,7 +150,8 @@ class LoraTrainer(SFTTrainer):
         inputs = dict(inputs)
         positions, targets = inputs.pop("loss_positions"), inputs.pop("loss_targets")
         inputs.pop("n_tokens")
-        causal = self.model.get_base_model()
+        peft_model: Any = self.model
+        causal = peft_model.get_base_model()
         with torch.autocast("cuda", torch.float16, enabled=bool(self.args.fp16)):
             if self._plain_head:
                 hidden = causal.base_model(**inputs, use_cache=False).last_hidden_state

@@ -117,7 +117,7 @@ def test_no_row_with_a_token_to_learn_from_is_an_error(tokenizer: Any) -> None:
 
 def test_a_refused_row_is_named(tokenizer: Any) -> None:
     template = "{% if messages | length > 2 %}{{ raise_exception('one turn only') }}{% endif %}" + QWEN
-    with pytest.raises(BadInput, match="training row 2: .*one turn only"):
+    with pytest.raises(BadInput, match=r"training row 2: .*one turn only"):
         tokenize(foreign(tokenizer, template), [ONE, TWO], 200, "answers")
 
 
