@@ -32,7 +32,7 @@ with core.guarded():
 with counts:
     st.metric("Running", sum(s.active for s in statuses), border=True, width=150)
     st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
-    st.metric("Runs in the store", len(runs), border=True, width=150)
+    st.metric("Runs in the store", int((runs["run_kind"] != "baseline").sum()), border=True, width=150)
     st.metric("Answers", int(runs["n_responses"].sum()), border=True, width=150, format="localized")
 
 st.header("What the demonstration shows")
