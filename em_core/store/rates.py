@@ -85,9 +85,9 @@ def rates(
         table: pa.Table = cursor.sql(start + _statement(rule, by), params=values).to_arrow_table()
     misaligned, base = _flat(table["misaligned"]), _flat(table["base"])
     out = table.drop_columns(["misaligned", "base"]).to_pandas()
-    out["em_rate"], out["ci_low"], out["ci_high"] = rate_intervals(
-        misaligned, base, _row_numbers(table["base"]), len(out), interval
-    )
+    bounds = rate_intervals(misaligned, base, _row_numbers(table["base"]), len(out), interval)
+    # DuckDB lists a cell's questions in any order: without rounding, two reads could differ in the last bit
+    out["em_rate"], out["ci_low"], out["ci_high"] = (np.round(bound, 12) for bound in bounds)
     out["definition"], out["interval"] = rule.name, interval
     if "step" not in out:
         out["step"] = None
