@@ -78,7 +78,7 @@ def _end_background(home: Home) -> None:
             process.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed (set EM_CHROMIUM to another Chromium)")
