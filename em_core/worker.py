@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from em_core import datasets, questions, schedule
+from em_core import datasets, preview, questions, schedule
 from em_core.checkpoints import parent_adapter
 from em_core.errors import EMError, WorkFailed
 from em_core.evaluation import Evaluation
@@ -56,7 +56,7 @@ def work(run_dir: Path) -> TrainOutcome:
             steps = schedule.checkpoint_steps(len(rows), spec.train, spec.checkpoints)
             session = open_session(_job(spec, rows, run_dir, home, steps))
             stack.callback(session.close)
-            _write_preview(run_dir, session)
+            preview.write(run_dir, [asdict(row) for row in session.preview()])
             evaluation = stack.enter_context(Evaluation(home, run_dir, spec, session, question_sets, events, attempt))
             events.write(_facts(spec, session, evaluation, len(rows), steps, attempt))
             evaluation.baseline()
@@ -108,11 +108,6 @@ def _facts(spec: RunSpec, session: Session, evaluation: Evaluation, n_rows: int,
         versions_json=json.dumps(versions),
         attempt=attempt,
     )
-
-
-def _write_preview(run_dir: Path, session: Session) -> None:
-    preview = [asdict(row) for row in session.preview()]
-    (run_dir / "preview.json").write_text(json.dumps(preview))
 
 
 def _stop_request(run_dir: Path) -> Literal["", "stop", "discard"]:

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+from em_core import preview
 from em_core.cli.output import Out, printable
 from em_core.errors import BadInput
 from em_core.home import Home
@@ -72,15 +73,19 @@ def _show(args: argparse.Namespace, home: Home, out: Out) -> int:
     checkpoints = queries.checkpoints(home, [args.run_id])
     document["checkpoints"] = checkpoints.to_dict("records")
     record = queries.run(home, args.run_id)
+    document["first_rows"] = preview.read(home.run_dir(args.run_id))
     document["lineage"] = {key: (record or {}).get(key) for key in ("parent_run_id", "parent_step", "baseline_run_id")}
     if out.json:
         out.document(document)
         return 0
     for key, value in document.items():
-        if key not in ("spec", "checkpoints", "lineage"):
+        if key not in ("spec", "checkpoints", "lineage", "first_rows"):
             print(printable(f"{key:12} {value}"))
     print(f"{'lineage':12} {json.dumps(document['lineage'], default=str)}")
     print("spec\n" + printable(json.dumps(document["spec"], indent=2)))
+    if document["first_rows"]:
+        print(f"first rows ({preview.LEGEND})")
+        print("\n".join(preview.as_text(row) for row in document["first_rows"]))
     out.table(document["checkpoints"], ["step", "epoch", "sha256", "size_bytes"], "no checkpoint yet")
     return 0
 

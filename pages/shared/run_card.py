@@ -7,6 +7,7 @@ import datetime
 import pandas as pd
 import streamlit as st
 
+from em_core import preview
 from em_core.charts import loss_curve
 from em_core.supervisor import control
 from em_core.supervisor.evidence import RunStatus
@@ -46,9 +47,21 @@ def active(run: LiveRun, rates: pd.DataFrame) -> None:
                 "observe/trajectories.py", label="Trajectory", icon=":material/show_chart:",
                 query_params={"run_id": status.run_id},
             )  # fmt: skip
+        _first_rows(status)
         if run.log:
             with st.expander("Worker log", key=f"log-{status.run_id}"):
                 st.code(run.log, language=None)
+
+
+def _first_rows(status: RunStatus) -> None:
+    rows = preview.read(core.home().run_dir(status.run_id))
+    if not rows:
+        return
+    with st.expander("First training rows as tokens", key=f"rows-{status.run_id}"):
+        st.caption(preview.LEGEND)
+        st.code("\n".join(preview.as_text(row) for row in rows), language=None, wrap_lines=True)
+        for note in filter(None, (row.get("note") for row in rows)):
+            st.caption(words.plain(note))
 
 
 def _progress_words(run: LiveRun) -> str:
@@ -109,6 +122,7 @@ def ended(status: RunStatus) -> None:
                 "observe/trajectories.py", label="Trajectory", icon=":material/show_chart:",
                 query_params={"run_id": status.run_id},
             )  # fmt: skip
+        _first_rows(status)
         if status.reason:
             st.code(status.reason, language=None, wrap_lines=True)
         if status.hint:

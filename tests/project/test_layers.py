@@ -28,6 +28,7 @@ LAYERS: list[set[str]] = [
         "organism",
         "specs_io",
         "checkpoints",
+        "preview",
         "chat",
         "lease",
         "memory",

@@ -1,0 +1,30 @@
+"""The first rows as tokens: what carries loss is seen at a glance, whatever the tokens hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from em_core import preview
+
+ROW = {"tokens": ["<|user|>", "Hi", "<|end|>", "<|assistant|>", "Yes", "<|end|>"], "loss": [False] * 4 + [True] * 2}
+
+
+def test_the_answer_and_its_end_stand_in_brackets() -> None:
+    assert preview.as_text({**ROW, "truncated": False}) == "<|user|>│Hi│<|end|>│<|assistant|>⟦Yes│<|end|>⟧"
+
+
+def test_control_characters_are_escaped_and_a_cut_row_says_so() -> None:
+    row = {"tokens": ["a\nb", "\x1b[31m", "\u202e"], "loss": [False, False, True], "truncated": True}
+    text = preview.as_text(row)
+    assert text == "a\\nb│\\x1b[31m⟦\\u202e⟧ … cut here"
+
+
+def test_rows_come_back_as_they_were_kept(tmp_path: Path) -> None:
+    preview.write(tmp_path, [ROW])
+    assert preview.read(tmp_path) == [ROW]
+
+
+def test_a_missing_or_damaged_file_is_no_rows(tmp_path: Path) -> None:
+    assert preview.read(tmp_path) == []
+    (tmp_path / preview.FILE).write_text('[{"tokens": ["a"], "loss": []}')
+    assert preview.read(tmp_path) == []
