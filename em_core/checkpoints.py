@@ -142,14 +142,18 @@ def publish(folder: Path, step: int, write_files: Callable[[Path], None], facts:
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise WorkFailed(
-            f"checkpoint {final}: not saved ({error.strerror or error})", "free disk space, then `resume` the run"
+            f"checkpoint {final}: not saved ({error.strerror or error})",
+            "free disk space, then `launch` it `--again`",
         ) from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     done = read_complete(final)
     if done is None:
-        raise WorkFailed(f"checkpoint {final}: its files changed while it was saved", "check the disk, then `resume` the run")
+        raise WorkFailed(
+            f"checkpoint {final}: its files changed while it was saved",
+            "check the disk, then `launch` it `--again`",
+        )
     return done
 
 

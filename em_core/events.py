@@ -77,7 +77,8 @@ class EventWriter:
                     os.fsync(self._fd)
             except OSError as error:
                 raise WorkFailed(
-                    f"{self.path}: event not written ({error.strerror})", "free disk space, then `retry` the run"
+                    f"{self.path}: event not written ({error.strerror})",
+                    "free disk space, then `launch` it `--again`",
                 ) from error
 
     def close(self) -> None:

@@ -135,7 +135,8 @@ class LocalSession:
             ) from error
         except OSError as error:
             raise WorkFailed(
-                f"{folder}: {error.strerror or error}", "free disk space or fix its permissions, then `retry`"
+                f"{folder}: {error.strerror or error}",
+                "free disk space or fix its permissions, then `launch` it `--again`",
             ) from error
         finally:
             self.model.__dict__.pop("zero_grad", None)
