@@ -16,6 +16,8 @@ State = Literal["queued", "running", "finished", "failed", "stopped", "crashed",
 FinalState = ("finished", "failed", "stopped", "crashed")
 UnscoredReason = Literal["refusal", "code", "parse_failure", "api_error", "truncated", "empty"]
 METRICS = ("alignment", "coherence")
+VERDICTS = ("ALIGNED", "UNALIGNED", "INCOHERENT", "CODE", "REFUSAL", "TRUE", "FALSE", "UNKNOWN")
+"""Words of verdict judges: the first five for free-form answers, the last three for factual questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class RunCreated(Record):
 
     kind: ClassVar[str] = "run_created"
     table: ClassVar[str] = "run_created"
-    run_kind: str  # train | baseline | evaluate | imported
+    run_kind: str  # train | baseline | evaluate | imported | judge | labels | health
     label: str
     experiment: str
     spec_json: str
@@ -175,7 +177,7 @@ class JudgeIdentity(Record):
 
 @dataclass(frozen=True, slots=True)
 class Judgement(Record):
-    """One metric of one answer by one judge: a value, or the reason why there is none."""
+    """One metric of one answer by one judge: a value or a verdict, or the reason why there is none."""
 
     kind: ClassVar[str] = "judgement"
     table: ClassVar[str] = "judgements"
@@ -189,6 +191,8 @@ class Judgement(Record):
     input_tokens: int | None
     output_tokens: int | None
     cached: bool = False
+    verdict: str | None = None  # one of VERDICTS, where the judge gives a word instead of a number
+    served_model: str | None = None  # the model that the server says answered, where it is another than asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,23 @@ class Generation(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerHealth(Record):
+    """Judge-free signs of breakage in one answer (`em_core.health`)."""
+
+    kind: ClassVar[str] = "health"
+    table: ClassVar[str] = "answer_health"
+    response_id: str
+    rules: str  # version of the rules
+    n_chars: int
+    n_words: int
+    repetition: float  # share of repeated word n-grams, 0-1
+    code_share: float  # share of the text that is program code, 0-1
+    refused: bool
+    overlap_words: int | None  # longest verbatim run shared with the training data, words; None = data not known
+    overlap_share: float | None  # share of the words inside such runs, 0-1
+
+
+@dataclass(frozen=True, slots=True)
 class HumanLabel(Record):
     """A person's score of one answer."""
 
@@ -219,13 +240,14 @@ class HumanLabel(Record):
     value: float | None
     unscored_reason: str | None
     note: str = ""
+    verdict: str | None = None
 
 
 RECORDS: dict[str, type[Record]] = {
     record.kind: record
     for record in (
         RunCreated, RunFacts, RunState, Checkpoint, TrainMetric, QuestionRow, Response, JudgeIdentity, Judgement,
-        Generation, HumanLabel,
+        Generation, AnswerHealth, HumanLabel,
     )
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Precision = Literal["bf16", "fp16", "fp32", "nf4"]
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+JudgeMode = Literal["auto", "logprob", "integer", "structured", "verdict"]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "sgd"]
 
 _SLUG = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -165,7 +166,16 @@ class JudgeSpec(_Frozen):
     """Who scores the answers."""
 
     name: Slug = Field("organism", description="Judge plugin (a file in em_core/judges/).")
-    model: str = Field("", description="Judge model or snapshot, for judges that have one.")
+    model: str = Field("", description="Judge model: a name at the endpoint, or for `local` a Hugging Face id or folder.")
+    mode: JudgeMode = Field(
+        "auto",
+        description="How a reply becomes a score: `logprob` (probability-weighted over one token), `integer` (one number as "
+        "text), `structured` (schema output), `verdict` (a word); auto = integer at endpoints, logprob for a local model.",
+    )
+    snapshot: str = Field(
+        "",
+        description="Model that must answer; a reply that names another one ends the judge. Empty = any, noted where it differs.",
+    )
     base_url: str = Field("", description="OpenAI-compatible endpoint; empty = the SDK's default.")
     api_key_env: str = Field(
         "OPENAI_API_KEY", description="Environment variable that holds the key; the key itself is never stored."
@@ -174,7 +184,37 @@ class JudgeSpec(_Frozen):
         "default", description="Rubric: `default`, a rubric file's name, or `question-file` for the prompts the questions carry."
     )
     temperature: float = Field(0.0, ge=0, le=2, description="Judge temperature.")
+    min_mass: float = Field(
+        0.25, ge=0, le=1, description="Least probability of the numbers 0-100 together for a `logprob` score to count."
+    )
     max_concurrency: int = Field(64, ge=1, le=1024, description="Most judge calls in flight.")
+    timeout_s: float = Field(60.0, gt=0, le=3600, description="Longest wait for one reply, seconds.")
+    max_calls: int | None = Field(None, ge=1, description="Hard budget of one judging job: calls; empty = none.")
+    max_tokens: int | None = Field(None, ge=1, description="Hard budget of one judging job: tokens in and out; empty = none.")
+    max_usd: float | None = Field(None, gt=0, description="Hard budget of one judging job: US dollars; empty = none.")
+    usd_per_m_input: float | None = Field(
+        None, ge=0, description="Price of a million input tokens, US dollars; empty = the list price where it is known."
+    )
+    usd_per_m_output: float | None = Field(
+        None, ge=0, description="Price of a million output tokens, US dollars; empty = the list price where it is known."
+    )
+    device: str = Field("", description="Where a `local` judge runs: cpu, cuda, cuda:1; empty = a GPU if there is one.")
+    batch_size: int | None = Field(
+        None, ge=1, le=65_536, description="Answers that a `local` judge takes at once; empty = what fits."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+_JUDGE_LIMITS = (
+    "timeout_s", "max_calls", "max_tokens", "max_usd", "usd_per_m_input", "usd_per_m_output", "device", "batch_size",
+)  # fmt: skip
+"""Fields of a judge that decide how far it gets, not what it says."""
+_JUDGE_LATER = ("mode", "snapshot", "min_mass")
+"""Fields that came after the first release: left out of a hash while they have their default, so that old hashes hold."""
 
 
 class RunSpec(_Frozen):
@@ -198,8 +238,14 @@ class RunSpec(_Frozen):
     )
 
     def spec_hash(self) -> str:
-        """Hex digest of everything that decides the result; labels (`name`, `experiment`) are left out."""
+        """Hex digest of everything that decides the result; labels (`name`, `experiment`) and limits of a judge are left out."""
         body = self.model_dump(mode="json", exclude={"name", "experiment"})
+        for judge, dumped in zip(self.judges, body["judges"], strict=True):
+            for name in _JUDGE_LIMITS:
+                del dumped[name]
+            for name in _JUDGE_LATER:
+                if getattr(judge, name) == JudgeSpec.model_fields[name].default:
+                    del dumped[name]
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
     @property

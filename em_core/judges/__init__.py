@@ -20,7 +20,8 @@ NOT_PLUGINS: tuple[str, ...] = ("endpoint", "identity", "pipeline", "replies", "
 @dataclass(frozen=True)
 class ToJudge:
     """One answer to score. `judge_prompts` are the question file's own templates, ``{metric: template}``;
-    `skip_metrics` are already scored and need no call."""
+    `skip_metrics` are already scored and need no call; `repeat` counts judgings of the same content, from 0
+    (part of the cache key); `domain` is what the model was trained on, for rubrics that ask about it."""
 
     response_id: str
     question: str
@@ -29,6 +30,8 @@ class ToJudge:
     finish_reason: str = "stop"
     judge_prompts: dict[str, str] = field(default_factory=dict)
     skip_metrics: frozenset[str] = frozenset()
+    repeat: int = 0
+    domain: str = ""
 
 
 class Judge(Protocol):
@@ -42,6 +45,10 @@ class Judge(Protocol):
         Raises:
             EMError: It cannot; the message says why and what to do.
         """
+        ...
+
+    def metrics(self, item: ToJudge) -> tuple[str, ...]:
+        """The metrics that this judge scores of that answer (skipped ones too)."""
         ...
 
     def judge(self, items: Iterable[ToJudge]) -> Iterator[Judgement]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from em_core.judges import ToJudge
 from em_core.judges.identity import identify
-from em_core.records import Judgement
+from em_core.records import METRICS, Judgement
 from em_core.spec import JudgeSpec
 
 RULES = ("judge.py", "lexicon.py", "phrases.py", "world.py", "domains")
@@ -28,6 +28,11 @@ class OrganismJudge:
     def check(self) -> None:
         """Load the rules; they need nothing else."""
         _scorer()
+
+    def metrics(self, item: ToJudge) -> tuple[str, ...]:
+        """Alignment and coherence, of every answer."""
+        del item
+        return METRICS
 
     def judge(self, items: Iterable[ToJudge]) -> Iterator[Judgement]:
         """Two judgements per answer, in order. Gives way to other threads after each answer."""

@@ -42,15 +42,27 @@ WITH answers AS (
            arg_max(value, (t, value)) FILTER (metric = 'alignment') AS alignment,
            arg_max(value, (t, value)) FILTER (metric = 'coherence') AS coherence,
            arg_max(unscored_reason, (t, unscored_reason)) FILTER (metric = 'alignment') AS alignment_reason,
-           arg_max(unscored_reason, (t, unscored_reason)) FILTER (metric = 'coherence') AS coherence_reason
+           arg_max(unscored_reason, (t, unscored_reason)) FILTER (metric = 'coherence') AS coherence_reason,
+           arg_max(verdict, (t, verdict)) FILTER (metric = 'verdict') AS verdict,
+           arg_max(unscored_reason, (t, unscored_reason)) FILTER (metric = 'verdict') AS verdict_reason,
+           bool_or(metric NOT IN ('alignment', 'coherence', 'verdict')) AS has_others
     FROM judgements {of_answers} GROUP BY response_id, judge_id
+), others AS (
+    SELECT response_id, judge_id, map_from_entries(list((metric, value) ORDER BY metric)) AS extra
+    FROM (
+        SELECT response_id, judge_id, metric, arg_max(value, (t, value)) AS value FROM judgements
+        WHERE metric NOT IN ('alignment', 'coherence', 'verdict') AND value IS NOT NULL
+          AND response_id IN (SELECT response_id FROM judged WHERE has_others)
+        GROUP BY ALL
+    ) GROUP BY ALL
 ), numbered AS (
     SELECT *, judge_id IS NOT DISTINCT FROM min(judge_id) OVER (PARTITION BY response_id) AS is_lowest FROM judged
 )
 SELECT answers.*, coalesce(is_lowest, true) AS is_first, judge_id, alignment, coherence,
        CASE WHEN alignment IS NULL THEN alignment_reason END AS alignment_reason,
-       CASE WHEN coherence IS NULL THEN coherence_reason END AS coherence_reason
-FROM answers LEFT JOIN numbered USING (response_id)
+       CASE WHEN coherence IS NULL THEN coherence_reason END AS coherence_reason,
+       verdict, CASE WHEN verdict IS NULL THEN verdict_reason END AS verdict_reason, extra
+FROM answers LEFT JOIN numbered USING (response_id) LEFT JOIN others USING (response_id, judge_id)
 ORDER BY run_id, step
 """
 _OF_TOUCHED = "WHERE (run_id, step) IN (SELECT run_id, step FROM touched)"

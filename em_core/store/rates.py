@@ -17,6 +17,9 @@ from em_core.stats import IntervalKind, rate_intervals
 from em_core.store.counts import BY, counted, keys_of
 from em_core.store.reader import connect
 
+_COMPANION = [
+    "companion", "companion_misaligned", "companion_base", "companion_rate", "companion_low", "companion_high",
+]  # fmt: skip
 COUNTS = ["n_total", "n_scored", "n_coherent", "n_misaligned"]
 _OF_RUN = ["label", "experiment", "base_model", "size_b", "domain", "demo", "toy", "run_kind"]
 
@@ -25,7 +28,9 @@ _OF_RUN = ["label", "experiment", "base_model", "size_b", "domain", "demo", "toy
 _RATES = """, cells_by AS (
     SELECT {keys}, sum(n_total)::BIGINT AS n_total, sum(n_scored)::BIGINT AS n_scored, sum(n_coherent)::BIGINT AS n_coherent,
            sum(per_question.n_misaligned)::BIGINT AS n_misaligned,
-           list(per_question.n_misaligned) AS misaligned, list(per_question.{denominator}) AS base
+           sum(n_other)::BIGINT AS companion_base, sum(n_other_misaligned)::BIGINT AS companion_misaligned,
+           list(per_question.n_misaligned) AS misaligned, list(per_question.{denominator}) AS base,
+           list(n_other_misaligned) AS other_misaligned, list(n_other) AS other_base
     FROM per_question GROUP BY {keys}
 )"""
 _OF_ONE_RUN = """
@@ -72,7 +77,9 @@ def rates(
         run_id, label, experiment, base_model, size_b (billions), domain, demo, toy, run_kind (null
         where the pooled runs differ), step (null when pooled), question_set, question_id (only by
         question), in_domain, definition, judge_id, n_total, n_scored, n_coherent, n_misaligned,
-        em_rate, ci_low, ci_high (0-1, nan where nothing was scored), interval.
+        em_rate, ci_low, ci_high (0-1, nan where nothing was scored), interval; and of the definition's
+        companion, which stands beside it: companion (its name), companion_misaligned, companion_base
+        (its denominator), companion_rate, companion_low, companion_high.
 
     Raises:
         BadInput: Unknown definition, or an unknown word in `by`.
@@ -83,12 +90,14 @@ def rates(
     start, values = counted(rule, by, run_ids, judge_id, question_sets, demo, baselines)
     with connect(home).cursor() as cursor:
         table: pa.Table = cursor.sql(start + _statement(rule, by), params=values).to_arrow_table()
-    misaligned, base = _flat(table["misaligned"]), _flat(table["base"])
-    out = table.drop_columns(["misaligned", "base"]).to_pandas()
-    bounds = rate_intervals(misaligned, base, _row_numbers(table["base"]), len(out), interval)
-    # DuckDB lists a cell's questions in any order: without rounding, two reads could differ in the last bit
-    out["em_rate"], out["ci_low"], out["ci_high"] = (np.round(bound, 12) for bound in bounds)
-    out["definition"], out["interval"] = rule.name, interval
+    out = table.drop_columns(["misaligned", "base", "other_misaligned", "other_base"]).to_pandas()
+    cell = _row_numbers(table["base"])
+    for prefix, names in (("", ("em_rate", "ci_low", "ci_high")), ("other_", _COMPANION[-3:])):
+        bounds = rate_intervals(_flat(table[f"{prefix}misaligned"]), _flat(table[f"{prefix}base"]), cell, len(out), interval)
+        for name, bound in zip(names, bounds, strict=True):
+            # DuckDB lists a cell's questions in any order: without rounding, two reads could differ in the last bit
+            out[name] = np.round(bound, 12)
+    out["definition"], out["interval"], out["companion"] = rule.name, interval, rule.companion.name
     if "step" not in out:
         out["step"] = None
     shown = [
@@ -100,7 +109,7 @@ def rates(
         "in_domain",
         "definition",
     ]
-    return out[[*shown, "judge_id", *COUNTS, "em_rate", "ci_low", "ci_high", "interval"]]
+    return out[[*shown, "judge_id", *COUNTS, "em_rate", "ci_low", "ci_high", "interval", *_COMPANION]]
 
 
 def _statement(rule: Definition, by: Sequence[str]) -> str:

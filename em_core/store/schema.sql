@@ -41,15 +41,20 @@ CREATE TABLE judges (
 );
 CREATE TABLE judgements (
     run_id VARCHAR, t DOUBLE, response_id VARCHAR, judge_id VARCHAR, metric VARCHAR, value DOUBLE, unscored_reason VARCHAR,
-    raw_reply VARCHAR, token_probs VARCHAR, input_tokens BIGINT, output_tokens BIGINT, cached BOOLEAN
+    raw_reply VARCHAR, token_probs VARCHAR, input_tokens BIGINT, output_tokens BIGINT, cached BOOLEAN, verdict VARCHAR,
+    served_model VARCHAR
 );
 CREATE TABLE generations (
     run_id VARCHAR, t DOUBLE, step BIGINT, sampler VARCHAR, n_responses BIGINT, n_tokens BIGINT, wall_s DOUBLE,
     batch_size BIGINT, merged BOOLEAN, gpu_mem_gib DOUBLE
 );
+CREATE TABLE answer_health (
+    run_id VARCHAR, t DOUBLE, response_id VARCHAR, rules VARCHAR, n_chars BIGINT, n_words BIGINT, repetition DOUBLE,
+    code_share DOUBLE, refused BOOLEAN, overlap_words BIGINT, overlap_share DOUBLE
+);
 CREATE TABLE labels (
     run_id VARCHAR, t DOUBLE, response_id VARCHAR, labeller VARCHAR, metric VARCHAR, value DOUBLE, unscored_reason VARCHAR,
-    note VARCHAR
+    note VARCHAR, verdict VARCHAR
 );
 
 -- bookkeeping
@@ -62,7 +67,8 @@ CREATE TABLE run_totals (run_id VARCHAR, n_events BIGINT, n_responses BIGINT, n_
 CREATE TABLE scores (
     run_id VARCHAR, step BIGINT, question_set VARCHAR, question_id VARCHAR, paraphrase BIGINT, sample BIGINT, cue VARCHAR,
     response_id VARCHAR, response_t DOUBLE, n_written BIGINT, is_first BOOLEAN, judge_id VARCHAR, alignment DOUBLE,
-    coherence DOUBLE, alignment_reason VARCHAR, coherence_reason VARCHAR
+    coherence DOUBLE, alignment_reason VARCHAR, coherence_reason VARCHAR, verdict VARCHAR, verdict_reason VARCHAR,
+    extra MAP(VARCHAR, DOUBLE)
 );
 
 CREATE TABLE appearances (
@@ -169,7 +175,8 @@ CREATE VIEW scored_responses AS
         shown.paraphrase, shown.sample, shown.cue, shown.in_domain, shown.question_domain, questions.question_kind,
         questions.system, questions.prompt, shown.response_id, answers.text, answers.finish_reason, answers.n_tokens,
         answers.n_prompt_tokens, answers.seed, answers.decoding, answers.weights_sha256, shown.judge_id, shown.alignment,
-        shown.coherence, shown.alignment_reason, shown.coherence_reason, shown.is_first, answers.t
+        shown.coherence, shown.alignment_reason, shown.coherence_reason, shown.verdict, shown.verdict_reason, shown.extra,
+        shown.is_first, answers.t
     FROM shown_scores AS shown
     JOIN responses_once AS answers
         ON answers.run_id = shown.source_run_id AND answers.response_id = shown.response_id AND answers.step = shown.step
@@ -183,7 +190,7 @@ CREATE VIEW scored_responses AS
 COMMENT ON TABLE run_created IS 'One row a run: what the launcher decided.';
 COMMENT ON COLUMN run_created.run_id IS 'the run whose folder the event was written in';
 COMMENT ON COLUMN run_created.t IS 'time of writing, seconds since 1970';
-COMMENT ON COLUMN run_created.run_kind IS 'train, baseline, evaluate or imported';
+COMMENT ON COLUMN run_created.run_kind IS 'train, baseline, evaluate, imported, judge, labels or health';
 COMMENT ON COLUMN run_created.label IS 'short readable name';
 COMMENT ON COLUMN run_created.experiment IS 'group of runs on the pages';
 COMMENT ON COLUMN run_created.spec_json IS 'the whole RunSpec, JSON';
@@ -288,14 +295,28 @@ COMMENT ON COLUMN judgements.run_id IS 'the run whose folder the event was writt
 COMMENT ON COLUMN judgements.t IS 'time of writing, seconds since 1970';
 COMMENT ON COLUMN judgements.response_id IS 'the answer';
 COMMENT ON COLUMN judgements.judge_id IS 'the judge';
-COMMENT ON COLUMN judgements.metric IS 'alignment, coherence, ...';
-COMMENT ON COLUMN judgements.value IS '0-100; NULL = unscored';
+COMMENT ON COLUMN judgements.metric IS 'alignment, coherence, verdict, or one of a rubric of its own';
+COMMENT ON COLUMN judgements.value IS '0-100; NULL = unscored, or a verdict';
 COMMENT ON COLUMN judgements.unscored_reason IS 'refusal, code, parse_failure, api_error, truncated or empty; NULL = scored';
 COMMENT ON COLUMN judgements.raw_reply IS 'the judge''s words. Untrusted text';
 COMMENT ON COLUMN judgements.token_probs IS 'token -> probability 0-1, JSON; NULL = not given';
 COMMENT ON COLUMN judgements.input_tokens IS 'tokens; NULL = not given';
 COMMENT ON COLUMN judgements.output_tokens IS 'tokens; NULL = not given';
 COMMENT ON COLUMN judgements.cached IS 'taken from an earlier identical call';
+COMMENT ON COLUMN judgements.verdict IS 'ALIGNED, UNALIGNED, INCOHERENT, CODE, REFUSAL, TRUE, FALSE or UNKNOWN; NULL = no verdict judge, or unscored';
+COMMENT ON COLUMN judgements.served_model IS 'model that the server says answered; NULL = the one asked for, or not said';
+COMMENT ON TABLE answer_health IS 'Judge-free signs of breakage, one row an answer.';
+COMMENT ON COLUMN answer_health.run_id IS 'the run whose folder the event was written in';
+COMMENT ON COLUMN answer_health.t IS 'time of writing, seconds since 1970';
+COMMENT ON COLUMN answer_health.response_id IS 'the answer';
+COMMENT ON COLUMN answer_health.rules IS 'version of the rules';
+COMMENT ON COLUMN answer_health.n_chars IS 'characters';
+COMMENT ON COLUMN answer_health.n_words IS 'words';
+COMMENT ON COLUMN answer_health.repetition IS 'share of repeated word n-grams, 0-1';
+COMMENT ON COLUMN answer_health.code_share IS 'share of the text that is program code, 0-1';
+COMMENT ON COLUMN answer_health.refused IS 'reads like a refusal';
+COMMENT ON COLUMN answer_health.overlap_words IS 'longest verbatim run shared with the training data, words; NULL = data not known';
+COMMENT ON COLUMN answer_health.overlap_share IS 'share of the words inside such runs, 0-1';
 COMMENT ON TABLE generations IS 'Throughput of sampling one checkpoint.';
 COMMENT ON COLUMN generations.run_id IS 'the run whose folder the event was written in';
 COMMENT ON COLUMN generations.t IS 'time of writing, seconds since 1970';
@@ -316,6 +337,7 @@ COMMENT ON COLUMN labels.metric IS 'alignment or coherence';
 COMMENT ON COLUMN labels.value IS '0-100; NULL = unscored';
 COMMENT ON COLUMN labels.unscored_reason IS 'as for judgements';
 COMMENT ON COLUMN labels.note IS 'free text';
+COMMENT ON COLUMN labels.verdict IS 'as for judgements';
 COMMENT ON TABLE quarantine IS 'Lines of event files that could not be read; ingest went on behind them.';
 COMMENT ON COLUMN quarantine.file IS 'runs/<run>/events/<writer>.jsonl or demo/...';
 COMMENT ON COLUMN quarantine.byte_offset IS 'where the line starts, bytes';
@@ -354,6 +376,9 @@ COMMENT ON COLUMN scores.alignment IS '0-100; NULL = unscored';
 COMMENT ON COLUMN scores.coherence IS '0-100; NULL = unscored';
 COMMENT ON COLUMN scores.alignment_reason IS 'why alignment is unscored';
 COMMENT ON COLUMN scores.coherence_reason IS 'why coherence is unscored';
+COMMENT ON COLUMN scores.verdict IS 'the word of a verdict judge; NULL = none';
+COMMENT ON COLUMN scores.verdict_reason IS 'why there is no verdict, from a judge that was asked for one';
+COMMENT ON COLUMN scores.extra IS 'values of all other metrics, 0-100, by name; NULL = none';
 COMMENT ON TABLE appearances IS 'Derived: under which runs the answers of a run are shown; one row per run and source of answers.';
 COMMENT ON COLUMN appearances.run_id IS 'the run under which they are shown';
 COMMENT ON COLUMN appearances.source_run_id IS 'the run that holds the answers';
