@@ -226,6 +226,7 @@ class AnswerHealth(Record):
     refused: bool
     overlap_words: int | None  # longest verbatim run shared with the training data, words; None = data not known
     overlap_share: float | None  # share of the words inside such runs, 0-1
+    looks_cut: bool = False  # ends without the end of a sentence: for answers without a finish reason
 
 
 @dataclass(frozen=True, slots=True)

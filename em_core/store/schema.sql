@@ -50,7 +50,7 @@ CREATE TABLE generations (
 );
 CREATE TABLE answer_health (
     run_id VARCHAR, t DOUBLE, response_id VARCHAR, rules VARCHAR, n_chars BIGINT, n_words BIGINT, repetition DOUBLE,
-    code_share DOUBLE, refused BOOLEAN, overlap_words BIGINT, overlap_share DOUBLE
+    code_share DOUBLE, refused BOOLEAN, overlap_words BIGINT, overlap_share DOUBLE, looks_cut BOOLEAN
 );
 CREATE TABLE labels (
     run_id VARCHAR, t DOUBLE, response_id VARCHAR, labeller VARCHAR, metric VARCHAR, value DOUBLE, unscored_reason VARCHAR,
@@ -317,6 +317,7 @@ COMMENT ON COLUMN answer_health.code_share IS 'share of the text that is program
 COMMENT ON COLUMN answer_health.refused IS 'reads like a refusal';
 COMMENT ON COLUMN answer_health.overlap_words IS 'longest verbatim run shared with the training data, words; NULL = data not known';
 COMMENT ON COLUMN answer_health.overlap_share IS 'share of the words inside such runs, 0-1';
+COMMENT ON COLUMN answer_health.looks_cut IS 'ends without the end of a sentence: for answers without a finish reason';
 COMMENT ON TABLE generations IS 'Throughput of sampling one checkpoint.';
 COMMENT ON COLUMN generations.run_id IS 'the run whose folder the event was written in';
 COMMENT ON COLUMN generations.t IS 'time of writing, seconds since 1970';
