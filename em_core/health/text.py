@@ -8,16 +8,20 @@ MAX_CHARS = 100_000
 """Rules look at this many characters from the start; 600 tokens are about 3,000. Only `n_chars` is of the whole answer."""
 
 # Scripts that are written without blanks: each character stands for a word.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]{{1,24}}(?:['\u2019][^\W_{_UNSPACED}]{{1,24}})*")
-_BLANK = "\u200b\u200c\u200d\u2060\ufeff\x00"  # invisible, and no blanks to str.strip
+_BLANK = (
+    " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x00\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+)
 
 
 def stripped(text: str) -> str:
     """The text without blanks and invisible characters at its ends."""
-    while (shorter := text.strip().strip(_BLANK)) != text:
-        text = shorter
-    return text
+    return text.strip(_BLANK)
 
 
 def words(text: str) -> list[str]:
