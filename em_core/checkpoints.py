@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from em_core.durable import sync
 from em_core.errors import BadInput, WorkFailed
 
 COMPLETE = "COMPLETE.json"
@@ -128,17 +129,17 @@ def publish(folder: Path, step: int, write_files: Callable[[Path], None], facts:
         files = []
         for path in sorted(temporary.iterdir()):
             files.append({"name": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)})
-            _sync(path)
+            sync(path)
         complete = temporary / COMPLETE
         complete.write_text(json.dumps({"step": step, "files": files, "facts": dict(facts)}, indent=1), encoding="utf-8")
-        _sync(complete)
-        _sync(temporary)
+        sync(complete)
+        sync(temporary)
         if final.exists():  # an earlier attempt's
             old = folder / f".step-{step}.{os.getpid()}.old.tmp"
             os.replace(final, old)
             shutil.rmtree(old, ignore_errors=True)
         os.replace(temporary, final)
-        _sync(folder)
+        sync(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise WorkFailed(
@@ -155,11 +156,3 @@ def publish(folder: Path, step: int, write_files: Callable[[Path], None], facts:
             "check the disk, then `launch` it `--again`",
         )
     return done
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

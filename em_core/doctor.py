@@ -5,16 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from em_core import machine
 from em_core.errors import EMError
 from em_core.home import PROJECT, Home
+from em_core.plan import hardware
 
 _KEYS = ("OPENAI_API_KEY", "HF_TOKEN", "ANTHROPIC_API_KEY")
 
@@ -66,20 +66,19 @@ def _packages(home: Home) -> list[Finding]:
 
 
 def _gpu(home: Home) -> list[Finding]:
-    if not shutil.which("nvidia-smi"):
+    found, problem = machine.ask_gpus()
+    if problem:
+        return [Finding("broken", "gpu", problem, "repair the NVIDIA driver")]
+    if not found:
         return [Finding("note", "gpu", "no NVIDIA driver; runs use the CPU", "the organism needs no GPU; real models do")]
-    query = ["nvidia-smi", "--query-gpu=name,memory.used,memory.total,driver_version", "--format=csv,noheader"]
-    result = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    if result.returncode != 0:
-        return [Finding("broken", "gpu", result.stdout.strip() or result.stderr.strip(), "repair the NVIDIA driver")]
-    return [Finding("ok", f"gpu {i}", line.strip()) for i, line in enumerate(result.stdout.strip().splitlines())]
+    return [
+        Finding("ok", f"gpu {gpu.index}", f"{gpu.name}, {gpu.free_gib:.1f} of {gpu.total_gib:.1f} GiB free, driver {gpu.driver}")
+        for gpu in found
+    ]
 
 
 def _disk(home: Home) -> list[Finding]:
-    folder = home.root
-    while not folder.exists():
-        folder = folder.parent
-    free_gib = shutil.disk_usage(folder).free / 2**30
+    free_gib = hardware.disk_free_gib(home.root)
     fix = "" if free_gib >= 5 else "free disk space or choose another folder with --home"
     return [Finding("ok" if free_gib >= 5 else "note" if free_gib >= 0.5 else "broken", "disk", f"{free_gib:.1f} GiB free", fix)]
 

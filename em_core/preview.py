@@ -8,11 +8,14 @@ assistant turn trained, padding in the loss), so every run shows what it really 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from em_core.errors import WorkFailed
 
 FILE = "preview.json"
 BETWEEN, OPEN, CLOSE = "│", "⟦", "⟧"
@@ -20,10 +23,22 @@ LEGEND = f"{BETWEEN} between tokens; {OPEN} {CLOSE} around the tokens that carry
 
 
 def write(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep the rows: ``tokens``, ``loss`` (same length), ``truncated``, ``note`` each."""
+    """Keep the rows: ``tokens``, ``loss`` (same length), ``truncated``, ``note`` each.
+
+    Raises:
+        WorkFailed: The disk is full or not writable; nothing half-made is left.
+    """
     temporary = run_dir / f".{FILE}.tmp"
-    temporary.write_text(json.dumps([dict(row) for row in rows]), encoding="utf-8")
-    os.replace(temporary, run_dir / FILE)
+    try:
+        temporary.write_text(json.dumps([dict(row) for row in rows]), encoding="utf-8")
+        os.replace(temporary, run_dir / FILE)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise WorkFailed(
+            f"{run_dir / FILE}: the first training rows were not saved ({error.strerror})",
+            "free disk space, then `launch` it `--again`",
+        ) from error
 
 
 def read(run_dir: Path) -> list[dict[str, Any]]:

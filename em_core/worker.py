@@ -51,13 +51,15 @@ def work(run_dir: Path) -> TrainOutcome:
 
         state("run", "running")
         try:
-            rows, _ = datasets.load_all(spec)
+            rows, data = datasets.load_all(spec)
             question_sets = [questions.load(use) for use in spec.evaluation.question_sets]
             steps = schedule.checkpoint_steps(len(rows), spec.train, spec.checkpoints)
             session = open_session(_job(spec, rows, run_dir, home, steps))
             stack.callback(session.close)
             preview.write(run_dir, [asdict(row) for row in session.preview()])
-            evaluation = stack.enter_context(Evaluation(home, run_dir, spec, session, question_sets, events, attempt))
+            evaluation = stack.enter_context(
+                Evaluation(home, run_dir, spec, session, question_sets, events, attempt, data.domain, rows)
+            )
             events.write(_facts(spec, session, evaluation, len(rows), steps, attempt))
             evaluation.baseline()
 
@@ -123,7 +125,11 @@ def _on_sigterm(*_: object) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code (0 finished or stopped, 1 failed, 2 bad input, 3 busy)."""
-    run_dir = Path((argv or sys.argv[1:])[0]).resolve()
+    arguments = sys.argv[1:] if argv is None else argv
+    if len(arguments) != 1 or not (Path(arguments[0]) / "spec.json").is_file():
+        print("usage: python -m em_core.worker RUN_DIR    (a folder that `launch` made, with its spec.json)", file=sys.stderr)
+        return 2
+    run_dir = Path(arguments[0]).resolve()
     signal.signal(signal.SIGTERM, _on_sigterm)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:

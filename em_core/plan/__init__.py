@@ -13,6 +13,7 @@ from typing import Any
 
 from em_core import datasets, questions, schedule
 from em_core.home import Home
+from em_core.machine import Gpu
 from em_core.plan import base_model, costs, hardware, tokens
 from em_core.plan.base_model import BaseModel
 from em_core.plan.preflight import validate
@@ -181,7 +182,7 @@ def plan(spec: RunSpec, home: Home | None = None) -> Plan:
     return partial
 
 
-def _layout(spec: RunSpec, model: BaseModel, longest: int, gpu: hardware.Gpu | None) -> tuple[dict[str, Any] | None, int | None]:
+def _layout(spec: RunSpec, model: BaseModel, longest: int, gpu: Gpu | None) -> tuple[dict[str, Any] | None, int | None]:
     """How a step would be computed, as the trainer chooses it, and the adapter's parameters."""
     if model.shape is None:
         return None, None

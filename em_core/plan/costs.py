@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from em_core.plan.hardware import Gpu
+from em_core.machine import Gpu
 from em_core.questions import QuestionSet, decoding, samples
 from em_core.spec import EvaluationSpec, JudgeSpec
 

@@ -4,42 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from em_core import machine
+from em_core.machine import Gpu
 
 _ASK_AGAIN_S = 30.0
 _found: tuple[float, tuple[Gpu, ...]] | None = None
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """One NVIDIA GPU: its name, memory in GiB, and how much of that is free."""
-
-    name: str
-    total_gib: float
-    free_gib: float
-
-
 def gpus() -> tuple[Gpu, ...]:
-    """The GPUs that a run may use (``CUDA_VISIBLE_DEVICES`` honoured when it hides all of them)."""
+    """The GPUs of known memory that a run may use (``CUDA_VISIBLE_DEVICES`` honoured when it hides all of them)."""
     global _found
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not shutil.which("nvidia-smi"):
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return ()
     if _found is None or time.monotonic() - _found[0] > _ASK_AGAIN_S:
-        _found = time.monotonic(), _ask()
+        _found = time.monotonic(), tuple(gpu for gpu in machine.gpus() if gpu.total_gib)
     return _found[1]
-
-
-def _ask() -> tuple[Gpu, ...]:
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=15, check=True)
-        rows = [line.split(", ") for line in done.stdout.strip().splitlines()]
-        return tuple(Gpu(name, float(total) / 1024, float(free) / 1024) for name, total, free in rows)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return ()
 
 
 def memory_gib() -> float:

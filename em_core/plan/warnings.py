@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from em_core.organism.models import is_organism
 from em_core.plan import costs
 from em_core.plan.base_model import BaseModel
 from em_core.questions import QuestionSet
@@ -99,7 +100,7 @@ def _evidence(spec: RunSpec, plan: Plan, sets: list[QuestionSet]) -> list[str]:
         used = next(s["samples"] for s in plan.question_sets if s["name"] == each.name)
         if asked and max(asked) > used and not plan.toy:
             found.append(f"{each.name}: the file asks for {max(asked)} answers a wording, this run samples {used}")
-    if any(judge["name"] == "organism" for judge in plan.judges) and not spec.base_model.startswith("organism-"):
+    if any(judge["name"] == "organism" for judge in plan.judges) and not is_organism(spec.base_model):
         found.append("the organism's judge knows its toy world only: answers of a real model get no score from it")
     unknown = [judge["model"] for judge in plan.judges if judge["cost_usd"] is None]
     if unknown:

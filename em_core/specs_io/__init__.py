@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from em_core import home
 from em_core.errors import BadInput, ManyProblems
 from em_core.locate import anchored, find_file, shown
+from em_core.organism.models import is_organism
 from em_core.spec import RunSpec
 from em_core.specs_io import complaints, documents, grid, writing
 
@@ -70,7 +71,7 @@ def presets(folder: Path = PRESETS) -> list[dict[str, Any]]:
         models = list(dict.fromkeys(s.base_model for s in specs))
         rows.append(
             {"name": name, "title": found.title, "base_model": ", ".join(models), "n_runs": len(specs),
-             "toy": all(m.startswith("organism-") for m in models), "path": shown(found.path)}
+             "toy": all(map(is_organism, models)), "path": shown(found.path)}
         )  # fmt: skip
     return rows
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from em_core.durable import sync
 from em_core.errors import WorkFailed
 from em_core.store.ingest import Mark
 
@@ -107,19 +108,11 @@ def copy_file(source: Path, target: Path) -> None:
             shutil.copyfileobj(reading, writing, 1 << 20)
 
 
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def swap_in(temporary: Path, live: Path) -> None:
     """Flush the finished file and rename it over the live one."""
-    _sync(temporary, os.O_RDWR)
+    sync(temporary)
     os.replace(temporary, live)
-    _sync(live.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync(live.parent)
 
 
 def set_aside(live: Path) -> Path:

@@ -15,10 +15,12 @@ from typing import Any
 
 import em_core
 from em_core import datasets, specs_io
+from em_core.durable import sync
 from em_core.errors import BadInput, Busy, EMError
 from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.locate import plain_name
+from em_core.organism.models import is_organism
 from em_core.records import RunCreated, RunState
 from em_core.spec import RunSpec
 from em_core.supervisor.evidence import RunStatus, list_runs
@@ -126,11 +128,11 @@ def _create(home: Home, new: Sequence[tuple[str, RunSpec]]) -> None:
         try:
             for order, (folder, (run_id, spec)) in enumerate(zip(building, new, strict=True)):
                 _fill(folder, run_id, spec, created_t, order)
-            _sync_folder(home.runs)
+            sync(home.runs)
             for folder, (run_id, _) in zip(building, new, strict=True):
                 folder.rename(home.runs / run_id)
                 placed.append(home.runs / run_id)
-            _sync_folder(home.runs)
+            sync(home.runs)
         except BaseException:
             for folder in [*building, *placed]:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -157,8 +159,8 @@ def _fill(folder: Path, run_id: str, spec: RunSpec, created_t: float, order: int
         os.fsync(file.fileno())
     with EventWriter(folder, "launch") as events:
         events.write(record, RunState("run", "queued"), sync=True)
-    _sync_folder(folder / "events")
-    _sync_folder(folder)
+    sync(folder / "events")
+    sync(folder)
 
 
 def created_record(spec: RunSpec) -> RunCreated:
@@ -185,7 +187,7 @@ def created_record(spec: RunSpec) -> RunCreated:
         lora_r=spec.lora.r,
         effective_batch=spec.train.effective_batch,
         seed=spec.train.seed,
-        toy=spec.base_model.startswith("organism-"),
+        toy=is_organism(spec.base_model),
     )
 
 
@@ -216,11 +218,3 @@ def _refusal(home: Home, error: OSError) -> BadInput:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         hint = "choose a writable folder with --home or EM_HOME"
     return BadInput(f"{home.runs}: the run could not be written ({error.strerror}); nothing was launched", hint)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from em_core.errors import EMError
 from em_core.home import Home
 from em_core.lease import Lease
+from em_core.organism.models import is_organism
 from em_core.supervisor import control
 from em_core.supervisor.evidence import RunStatus, crash_reason, decide, queue_key, read_spawns, run_names, run_status
 from em_core.supervisor.launch import remove_leftovers
@@ -191,7 +192,7 @@ class Supervisor:
             if status.run_id not in self._children:  # of an earlier supervisor, or started by hand
                 taken.add(self._slot_of(status, taken))
         for status in queued:
-            toy = status.base_model.startswith("organism-")
+            toy = is_organism(status.base_model)
             if status.run_id in self._children or (slot := choose(self._slots, taken, toy=toy)) is None:
                 continue
             try:
@@ -209,7 +210,7 @@ class Supervisor:
         name = str(marks[-1].get("slot", "")) if marks else ""
         if name and name not in taken:
             return name
-        slot = choose(self._slots, taken, toy=status.base_model.startswith("organism-"))
+        slot = choose(self._slots, taken, toy=is_organism(status.base_model))
         return slot.name if slot else ""
 
     def _publish(self, *, force: bool = False) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from em_core import machine
 from em_core.errors import BadInput
 
 MAX_CPU_SLOTS = 2
@@ -79,14 +79,7 @@ def visible_gpus() -> list[str]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return [device.strip() for device in allowed.split(",") if re.fullmatch(r"\d+|(GPU|MIG)-[\w./-]+", device.strip())]
-    try:
-        result = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True, text=True, timeout=20, check=True, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in result.stdout.splitlines() if line.strip().isdecimal()]
+    return [str(gpu.index) for gpu in machine.gpus()]
 
 
 def _named(wanted: str) -> list[Slot]:

@@ -36,7 +36,7 @@ LAYERS: list[set[str]] = [
         "locate",
         "plain_yaml",
     },
-    {"spec", "records", "definitions", "home", "machine"},
+    {"spec", "records", "definitions", "home", "machine", "durable"},
     {"plugins"},
     {"errors"},
 ]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from em_core import preview
+from em_core.errors import WorkFailed
 
 ROW = {"tokens": ["<|user|>", "Hi", "<|end|>", "<|assistant|>", "Yes", "<|end|>"], "loss": [False] * 4 + [True] * 2}
 
@@ -28,3 +31,13 @@ def test_a_missing_or_damaged_file_is_no_rows(tmp_path: Path) -> None:
     assert preview.read(tmp_path) == []
     (tmp_path / preview.FILE).write_text('[{"tokens": ["a"], "loss": []}')
     assert preview.read(tmp_path) == []
+
+
+def test_a_full_disk_is_named_with_its_fix_and_leaves_nothing(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    (tmp_path / f".{preview.FILE}.tmp").symlink_to("/dev/full")
+    with pytest.raises(WorkFailed, match="not saved \\(No space left") as failure:
+        preview.write(tmp_path, [ROW])
+    assert "free disk space" in failure.value.hint
+    assert list(tmp_path.iterdir()) == []

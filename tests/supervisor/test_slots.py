@@ -9,6 +9,7 @@ import pytest
 from em_core.errors import BadInput
 from em_core.supervisor.slots import Slot, choose, find_slots, visible_gpus
 
+TWO_GPUS = "0, 570.1, 81559, 81000, NVIDIA H100\n1, 570.1, 81559, 81000, NVIDIA H100"
 GPU, CPU = Slot("gpu:0", "0"), Slot("cpu:0")
 
 
@@ -33,7 +34,7 @@ def test_machine_without_gpu_has_at_most_two_cpu_slots_with_one_thread_each() ->
 
 
 def test_each_gpu_is_a_slot_that_sees_only_itself(tmp_path: Path) -> None:
-    _install_nvidia_smi(tmp_path, "0\n1")
+    _install_nvidia_smi(tmp_path, TWO_GPUS)
     gpus = [slot for slot in find_slots() if slot.is_gpu]
     assert [slot.environment()["CUDA_VISIBLE_DEVICES"] for slot in gpus] == ["0", "1"]
     assert all(slot.environment()["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID" for slot in gpus)
@@ -48,7 +49,7 @@ def test_driver_that_does_not_answer_means_no_gpu(tmp_path: Path) -> None:
 def test_gpus_hidden_from_us_are_hidden_from_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, expected: list[str]
 ) -> None:
-    _install_nvidia_smi(tmp_path, "0\n1")
+    _install_nvidia_smi(tmp_path, TWO_GPUS)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert visible_gpus() == expected
 
