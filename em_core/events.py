@@ -119,20 +119,3 @@ def read_events(run_dir: Path, *kinds: str) -> Iterator[dict[str, Any]]:
                     continue
                 if isinstance(event, dict) and (not kinds or event.get("kind") in kinds):
                     yield event
-
-
-def tail_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Whole events of one file from a byte offset on, and the offset to go on from (for live panels)."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read()
-    end = data.rfind(b"\n") + 1
-    events = []
-    for line in data[:end].splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events, offset + end

@@ -100,12 +100,6 @@ def active_runs(home: Home, *, log_lines: int = 12) -> list[LiveRun]:
     return active + [LiveRun(status, position) for position, status in enumerate(queued, 1)]
 
 
-def live_run(home: Home, status: RunStatus, *, log_lines: int = 12) -> LiveRun:
-    """The same for one run, also an ended one."""
-    with _lock:
-        return _live(home.runs / status.run_id, status, log_lines)
-
-
 def _live(run_dir: Path, status: RunStatus, log_lines: int) -> LiveRun:
     reading = _readings.setdefault(str(run_dir), _Reading())
     for path in sorted((run_dir / "events").glob("worker-*.jsonl")):

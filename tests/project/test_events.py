@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from em_core.errors import WorkFailed
-from em_core.events import EventWriter, read_events, tail_events
+from em_core.events import EventWriter, read_events
 from em_core.records import RECORDS, Generation, Response, RunState
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,15 +89,6 @@ def test_a_full_disk_is_one_plain_error(tmp_path: Path) -> None:
     writer = EventWriter(tmp_path, "w")
     with pytest.raises(WorkFailed, match="No space left"):
         writer.write(RunState("run", "running"))
-
-
-def test_a_live_panel_reads_on_from_where_it_was(tmp_path: Path) -> None:
-    with EventWriter(tmp_path, "w") as writer:
-        writer.write(RunState("run", "running"))
-        first, offset = tail_events(writer.path)
-        writer.write(RunState("run", "finished"))
-        second, _ = tail_events(writer.path, offset)
-    assert [len(first), second[0]["state"]] == [1, "finished"]
 
 
 def test_every_record_names_its_own_kind_and_table() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from em_core.lease import Lease
 from em_core.supervisor.launch import launch
-from em_core.supervisor.live import LiveRun, active_runs, live_run
+from em_core.supervisor.live import LiveRun, active_runs
 from tests.supervisor.conftest import Bench
 
 
@@ -93,13 +93,9 @@ def test_torn_last_line_is_read_when_it_is_whole(running: Running) -> None:
     assert running.live().n_answers == 1
 
 
-def test_ended_run_has_no_time_left(running: Running) -> None:
+def test_ended_run_is_no_longer_shown(running: Running) -> None:
     running.steps(1, 100, at_s=10, pace_s=1)
     running.checkpoint(100, at_s=111, wall_s=4, n=40)
     running.write("state", 120, phase="run", state="finished", attempt=1)
     running.lease.release()
     assert active_runs(running.bench.home) == []
-    from em_core.supervisor.evidence import run_status
-
-    live = live_run(running.bench.home, run_status(running.folder))
-    assert (live.eta_s, live.progress) == (None, 1.0)
