@@ -43,14 +43,20 @@ def active(run: LiveRun, rates: pd.DataFrame) -> None:
                 _newest(rates[rates["run_id"] == status.run_id])
         with st.container(horizontal=True, vertical_alignment="center"):
             _stop_button(status)
-            st.page_link(
-                "observe/trajectories.py", label="Trajectory", icon=":material/show_chart:",
-                query_params={"run_id": status.run_id},
-            )  # fmt: skip
+            _trajectory_link(status)
         _first_rows(status)
         if run.log:
             with st.expander("Worker log", key=f"log-{status.run_id}"):
                 st.code(run.log, language=None)
+
+
+def _trajectory_link(status: RunStatus) -> None:
+    st.page_link(
+        "observe/trajectories.py",
+        label="Trajectory",
+        icon=":material/show_chart:",
+        query_params={"run_id": status.run_id},
+    )
 
 
 def _first_rows(status: RunStatus) -> None:
@@ -118,10 +124,7 @@ def ended(status: RunStatus) -> None:
         steps = f"step {status.step or 0}" + (f" of {status.total_steps}" if status.total_steps else "")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{when} · {steps}")
-            st.page_link(
-                "observe/trajectories.py", label="Trajectory", icon=":material/show_chart:",
-                query_params={"run_id": status.run_id},
-            )  # fmt: skip
+            _trajectory_link(status)
         _first_rows(status)
         if status.reason:
             st.code(status.reason, language=None, wrap_lines=True)
