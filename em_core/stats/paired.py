@@ -1,0 +1,205 @@
+"""Differences between two checkpoints or runs, question by question: what makes a question hard cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize as _optimize
+from scipy import stats as _scipy
+
+from em_core.stats.kinds import FEW_QUESTIONS, IntervalKind
+from em_core.stats.rates import rate_intervals
+from em_core.stats.wilson import quantile
+
+EXACT_FLIPS = 14
+"""Up to so many questions every combination of signs is tried (16,384)."""
+
+FLIPS = 20_000
+"""Random combinations of signs with more questions."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rate of b minus rate of a, over the questions that both answered, each question equal.
+
+    Args:
+        difference: -1 to 1; None = no question was answered on both sides.
+        low: Lower end of the interval, -1 to 1; None = no estimate.
+        high: Upper end.
+        p: Two-sided p value that belongs to the interval (0 is outside exactly when p < 1 - level).
+        p_flip: Second opinion, ``population`` only: sign-flip permutation of the questions' differences.
+        rate_a: Mean over those questions of a's rate, 0-1.
+        rate_b: The same of b.
+        n_questions: Questions answered on both sides.
+        misaligned_a: Their misaligned answers.
+        base_a: Their answers in the denominator.
+        misaligned_b: The same of b.
+        base_b: The same of b.
+        only_a: Names of the questions with answers in a only; left out.
+        only_b: The same of b.
+        kind: ``population`` (questions like these) or ``questions`` (these questions).
+        level: Coverage of the interval, (0, 1).
+        note: What a reader must know, in words; empty = nothing.
+    """
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_flip: float | None
+    rate_a: float | None
+    rate_b: float | None
+    n_questions: int
+    misaligned_a: int
+    base_a: int
+    misaligned_b: int
+    base_b: int
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    kind: IntervalKind
+    level: float
+    note: str
+
+
+def paired_by_name(
+    a: Mapping[str, tuple[int, int]],
+    b: Mapping[str, tuple[int, int]],
+    kind: IntervalKind = "population",
+    level: float = 0.95,
+) -> Difference:
+    """`paired_difference` of two sides whose questions have names.
+
+    Args:
+        a: Per question (misaligned, answers in the denominator); a question with none is the same as
+            a question that is not there.
+        b: The other side.
+        kind: Which interval.
+        level: Coverage, (0, 1).
+    """
+    names = sorted({*a, *b})
+    counts = np.array([[*a.get(name, (0, 0)), *b.get(name, (0, 0))] for name in names], dtype=float).reshape(-1, 4)
+    return paired_difference(*counts.T, kind=kind, level=level, names=names)
+
+
+def paired_difference(
+    misaligned_a: np.ndarray,
+    base_a: np.ndarray,
+    misaligned_b: np.ndarray,
+    base_b: np.ndarray,
+    *,
+    kind: IntervalKind = "population",
+    level: float = 0.95,
+    names: list[str] | None = None,
+) -> Difference:
+    """The mean over questions of b's rate minus a's, with interval and p.
+
+    Weighting: each question counts the same, however many of its answers were scored, so the rates
+    here can differ from the pooled ones where questions have different numbers of scored answers.
+
+    ``questions``: the two sides' Wilson intervals on these questions, combined (Newcombe's method 10,
+    MOVER). ``population``: Student t over the questions' differences with (questions - 1) degrees of
+    freedom, never narrower than ``questions``: a few differences can look alike by chance, and 0
+    against 0 is not certainty.
+
+    Args:
+        misaligned_a: Misaligned answers per question, shape (questions,).
+        base_a: Answers in the denominator per question, shape (questions,).
+        misaligned_b: The same of b, the same questions in the same order.
+        base_b: The same of b.
+        kind: Which interval; with one question in common it is ``questions`` in any case.
+        level: Coverage, (0, 1).
+        names: Of the questions, for those that are left out.
+
+    Source:
+        Newcombe 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I; Zou and
+        Donner 2008, doi 10.1002/sim.3095; Miller 2024, arXiv 2411.00640 (paired, clustered evaluations).
+    """
+    ma, da, mb, db = (np.asarray(values, dtype=float) for values in (misaligned_a, base_a, misaligned_b, base_b))
+    both = (da > 0) & (db > 0)
+    called = names if names is not None else [str(i) for i in range(len(da))]
+    only_a = tuple(name for name, left in zip(called, (da > 0) & ~both, strict=True) if left)
+    only_b = tuple(name for name, left in zip(called, (db > 0) & ~both, strict=True) if left)
+    ma, da, mb, db = (values[both] for values in (ma, da, mb, db))
+    k = len(da)
+    used: IntervalKind = "questions" if k < 2 else kind
+    sums = int(ma.sum()), int(da.sum()), int(mb.sum()), int(db.sum())
+    if k == 0:
+        nothing = "no question was answered on both sides: no estimate"
+        return Difference(None, None, None, None, None, None, None, 0, *sums, only_a, only_b, used, level, nothing)
+    deltas = mb / db - ma / da
+    mean = float(deltas.mean())
+    low, high = _mover(ma, da, mb, db, level)
+    p = _mover_p(ma, da, mb, db, mean)
+    flip = None
+    if used == "population":
+        se = float(deltas.std(ddof=1)) / k**0.5
+        half = quantile(level, k - 1) * se
+        low, high = min(low, mean - half), max(high, mean + half)
+        p_t = 2 * float(_scipy.t.sf(abs(mean) / se, k - 1)) if se > 0 else (0.0 if mean else 1.0)
+        p, flip = max(p, p_t), sign_flip_p(deltas)
+    rates = float((ma / da).mean()), float((mb / db).mean())
+    bounds = max(-1.0, low), min(1.0, high)
+    return Difference(mean, *bounds, p, flip, *rates, k, *sums, only_a, only_b, used, level, _note(k, kind))
+
+
+def sign_flip_p(deltas: np.ndarray, seed: int = 0) -> float:
+    """Two-sided p of "the differences are as likely positive as negative", by flipping their signs.
+
+    All combinations up to 14 questions, else 20,000 random ones (and the observed one).
+
+    Args:
+        deltas: Differences per question, shape (questions,).
+        seed: Of the random combinations.
+
+    Source:
+        Fisher 1935; Phipson and Smyth 2010, doi 10.2202/1544-6115.1585 (p is never 0).
+    """
+    values = np.asarray(deltas, dtype=float)
+    k = len(values)
+    if k <= EXACT_FLIPS:
+        signs = 1 - 2 * ((np.arange(2**k)[:, None] >> np.arange(k)) & 1)
+        return float(np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-12))
+    signs = np.random.default_rng(seed).integers(0, 2, size=(FLIPS, k), dtype=np.int8) * 2 - 1
+    return float((np.sum(np.abs(signs @ values) >= abs(values.sum()) - 1e-12) + 1) / (FLIPS + 1))
+
+
+def _side(m: np.ndarray, d: np.ndarray, level: float) -> tuple[float, float, float]:
+    """Rate with each question equal, and its interval on these questions."""
+    if np.all(d == d[0]):
+        weighted = m, d
+    else:  # equal weights: as if every question had the harmonic mean of the answers
+        size = len(d) / (1 / d).sum()
+        weighted = m / d * size, np.full(len(d), size)
+    rate, low, high = rate_intervals(*weighted, np.zeros(len(d), dtype=np.int64), 1, "questions", level)
+    return float(rate[0]), float(low[0]), float(high[0])
+
+
+def _mover(ma: np.ndarray, da: np.ndarray, mb: np.ndarray, db: np.ndarray, level: float) -> tuple[float, float]:
+    (a, low_a, high_a), (b, low_b, high_b) = _side(ma, da, level), _side(mb, db, level)
+    return b - a - float(np.hypot(b - low_b, high_a - a)), b - a + float(np.hypot(high_b - b, a - low_a))
+
+
+def _mover_p(ma: np.ndarray, da: np.ndarray, mb: np.ndarray, db: np.ndarray, mean: float) -> float:
+    """One minus the level at which `_mover`'s interval just reaches 0."""
+    if mean == 0:
+        return 1.0
+    end = 0 if mean > 0 else 1
+
+    def reach(log_p: float) -> float:
+        return _mover(ma, da, mb, db, -float(np.expm1(log_p)))[end] * np.sign(mean)
+
+    least = -34.0  # exp(-34) is 2e-15: no smaller p can be told from the rounding of levels near 1
+    if reach(least) >= 0:
+        return float(np.exp(least))
+    return float(np.exp(_optimize.brentq(reach, least, -1e-9)))
+
+
+def _note(k: int, kind: IntervalKind) -> str:
+    if k == 1:
+        beyond = "; says nothing about other questions" if kind == "population" else ""
+        return f"1 question in common: interval over its answers{beyond}"
+    if kind == "questions" or k > FEW_QUESTIONS:
+        return ""
+    return f"{k} questions: wide, t with {k - 1} {'degree' if k == 2 else 'degrees'} of freedom"
