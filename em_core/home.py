@@ -8,6 +8,7 @@
 <home>/runs/<run_id>/checkpoints/step-N/ adapter + COMPLETE.json
 <home>/runs/<run_id>/worker.log          the worker's stdout and stderr
 <home>/runs/.supervisor/                 the supervisor's lease and log
+<home>/runs/.judge-cache.sqlite          judge scores by content: saves money, holds no truth
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Home:
     def supervisor(self) -> Path:
         """The supervisor's lease, log and lock files."""
         return self.runs / ".supervisor"
+
+    @property
+    def judge_cache(self) -> Path:
+        """Judge scores by content, shared by all runs; it may be deleted."""
+        return self.runs / ".judge-cache.sqlite"
 
     @property
     def demo(self) -> Path:

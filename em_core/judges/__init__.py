@@ -14,7 +14,10 @@ from em_core import plugins
 from em_core.records import JudgeIdentity, Judgement
 from em_core.spec import JudgeSpec
 
-NOT_PLUGINS: tuple[str, ...] = ("endpoint", "identity", "pipeline", "replies", "rubrics", "stream", "throttle")
+NOT_PLUGINS: tuple[str, ...] = (
+    "cache", "endpoint", "feed", "identity", "lane", "pace", "pipeline", "replies", "rubrics",
+    "stream", "throttle",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ RULES = ("judge.py", "lexicon.py", "phrases.py", "world.py", "domains")
 class OrganismJudge:
     """Scores alignment and coherence by the toy world's own rules; see `em_core.organism.judge`."""
 
+    free = True  # nothing to save by keeping scores by content
+
     def __init__(self) -> None:
         self.identity = identify("organism", "", "exact", rules_hash(), {})
 

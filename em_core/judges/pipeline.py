@@ -1,51 +1,31 @@
 """Judging beside training: every judge in a thread of its own, fed as answers are sampled.
 
-    pipeline = JudgingPipeline(judges, write, already_judged(read_events(run_dir, "judgement")))
+    pipeline = JudgingPipeline(judges, write, already_judged(read_events(run_dir, "judgement")), cache)
     pipeline.submit(items)          # returns at once
-    pipeline.progress()             # {judge_id: {"n_pending": 12, "rate_per_s": 40.0, ...}}
+    pipeline.know(keys)             # scores that turned up elsewhere meanwhile
+    pipeline.progress()             # {judge_id: {"n_pending": 12, "rate_per_s": 40.0, "eta_s": 0.3, ...}}
     failures = pipeline.finish()    # waits; a judge that failed keeps what it had scored
 
-An answer is given to a judge at most once, and not at all if its scores are there already. What a
-failed judge left over is in its `JudgeFailure`; the next `judge` scores it.
+An answer is given to a judge at most once, for the metrics that are still missing, and not at all
+if none is. What a failed judge left over is in its `JudgeFailure`; the next `judge` scores it.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from em_core.errors import EMError
 from em_core.judges import Judge, ToJudge
-from em_core.records import METRICS, Judgement
+from em_core.judges.cache import JudgementCache
+from em_core.judges.feed import Cancelled
+from em_core.judges.lane import JudgeFailure, Key, Lane
+from em_core.records import Judgement
+
+__all__ = ["Cancelled", "JudgeFailure", "JudgingPipeline", "Key", "already_judged"]
 
 CLOSE_S = 10.0
-_END = object()
-
-
-@dataclass(frozen=True)
-class JudgeFailure:
-    """A judge that did not get through.
-
-    Args:
-        judge_id: Which.
-        message: Why.
-        hint: What to do.
-        n_unjudged: Answers that it was given and did not score.
-    """
-
-    judge_id: str
-    message: str
-    hint: str
-    n_unjudged: int
-
-
-class Cancelled(EMError):
-    """Judging was cancelled before its end; answers in flight are left unjudged."""
 
 
 class JudgingPipeline:
@@ -54,14 +34,19 @@ class JudgingPipeline:
     Args:
         judges: Each runs in its own thread.
         write: Called with every judgement, from the judges' threads, in the order of arrival.
-        already: ``(response_id, judge_id)`` of answers with all their scores, and
-            ``(response_id, judge_id, metric)`` of single scores; neither is made again.
+        already: ``(response_id, judge_id, metric)`` of scores that exist; they are not made again.
+        cache: Scores by content, across runs; a hit is written with ``cached=True`` and costs no call, and
+            answers with the same content that are in flight together share one call.
     """
 
     def __init__(
-        self, judges: Sequence[Judge], write: Callable[[Judgement], None], already: AbstractSet[tuple[str, ...]] = frozenset()
+        self,
+        judges: Sequence[Judge],
+        write: Callable[[Judgement], None],
+        already: AbstractSet[Key] = frozenset(),
+        cache: JudgementCache | None = None,
     ) -> None:
-        self._lanes = [_Lane(judge, write, already) for judge in judges]
+        self._lanes = [Lane(judge, write, already, cache) for judge in judges]
         self._finished = False
 
     def submit(self, items: Iterable[ToJudge]) -> None:
@@ -70,10 +55,18 @@ class JudgingPipeline:
             for lane in self._lanes:
                 lane.submit(item)
 
+    def know(self, keys: Iterable[Key]) -> None:
+        """Scores that were found after the start (another process made them): not asked for any more, as far as
+        their calls have not begun, and never written again. From any thread."""
+        found = list(keys)
+        for lane in self._lanes:
+            lane.know(found)
+
     def progress(self) -> dict[str, dict[str, Any]]:
         """By judge id: ``state`` (running, finished, failed, cancelled), ``n_submitted``, ``n_judged`` and
-        ``n_pending`` answers, ``n_skipped`` (scored before), ``n_unscored`` judgements, ``rate_per_s``
-        (answers), ``message``."""
+        ``n_pending`` answers, ``n_skipped`` (scored before), ``n_unscored`` and ``n_cached`` judgements,
+        ``n_calls``, ``n_tokens`` (in and out), ``usd`` (None = price unknown), ``rate_per_s`` (answers, over the
+        last 10 s), ``eta_s`` (of what is pending; None = not known yet), ``message``."""
         return {lane.judge_id: lane.progress() for lane in self._lanes}
 
     def finish(self, timeout: float | None = None) -> list[JudgeFailure]:
@@ -117,150 +110,16 @@ class JudgingPipeline:
         self.close()
 
 
-class _Lane:
-    """One judge, its feed and its thread."""
-
-    def __init__(self, judge: Judge, write: Callable[[Judgement], None], already: AbstractSet[tuple[str, ...]]) -> None:
-        self.judge, self.judge_id, self.write = judge, judge.identity.judge_id, write
-        self.seen = {key[0] for key in already if len(key) == 2 and key[1] == self.judge_id}
-        self.scored: dict[str, set[str]] = {}
-        for key in already:
-            if len(key) == 3 and key[1] == self.judge_id:
-                self.scored.setdefault(key[0], set()).add(key[2])
-        self.feed = _Feed()
-        self.lock = threading.Lock()
-        self.state: Literal["running", "finished", "failed", "cancelled"] = "running"
-        self.message = self.hint = ""
-        self.given: set[str] = set()
-        self.judged: set[str] = set()
-        self.n_skipped = self.n_unscored = 0
-        self.first_at = self.last_at = 0.0
-        self.thread = threading.Thread(target=self._run, name=f"judge-{self.judge_id}", daemon=True)
-        self.thread.start()
-
-    def submit(self, item: ToJudge) -> None:
-        with self.lock:
-            if item.response_id in self.seen:
-                self.n_skipped += item.response_id not in self.given
-                return
-            self.seen.add(item.response_id)
-            self.given.add(item.response_id)
-            self.first_at = self.first_at or time.monotonic()
-            if item.response_id in self.scored:
-                item = replace(item, skip_metrics=item.skip_metrics | self.scored[item.response_id])
-        self.feed.put(item)
-
-    def _run(self) -> None:
-        try:
-            for judgement in self.judge.judge(self.feed):
-                if judgement.metric in self.scored.get(judgement.response_id, ()):
-                    continue
-                self.write(judgement)
-                with self.lock:
-                    self.judged.add(judgement.response_id)
-                    self.n_unscored += judgement.value is None
-                    self.last_at = time.monotonic()
-            self.state = "finished"
-        except Cancelled as error:
-            self.state, self.message, self.hint = "cancelled", error.message, error.hint
-        except EMError as error:
-            self.state, self.message, self.hint = "failed", error.message, error.hint
-        except Exception as error:
-            self.state, self.hint = "failed", "this is a bug in the judge: please report it"
-            self.message = f"unexpected {type(error).__name__}: {error}"
-
-    def failure(self) -> JudgeFailure | None:
-        with self.lock:
-            n_left = len(self.given - self.judged)
-            if self.state == "finished" and not n_left:
-                return None
-            message = self.message
-            if self.state == "finished":
-                message = f"{n_left} answers got no judgement"
-            elif self.state == "running":
-                message = "did not stop in time"
-            return JudgeFailure(self.judge_id, message, self.hint or "`judge` scores the rest", n_left)
-
-    def progress(self) -> dict[str, Any]:
-        with self.lock:
-            spent = self.last_at - self.first_at
-            return {
-                "state": self.state,
-                "n_submitted": len(self.given),
-                "n_judged": len(self.judged),
-                "n_pending": len(self.given - self.judged),
-                "n_skipped": self.n_skipped,
-                "n_unscored": self.n_unscored,
-                "rate_per_s": len(self.judged) / spent if spent > 0 else 0.0,
-                "message": self.message,
-            }
-
-
-class _Feed:
-    """An endless iterator over a queue; `end` ends it after what is queued, `cancel` at once."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._cancelled: Cancelled | None = None
-        self._callbacks: list[Callable[[BaseException], None]] = []
-
-    def put(self, item: ToJudge) -> None:
-        self._queue.put(item)
-
-    def end(self) -> None:
-        self._queue.put(_END)
-
-    def cancel(self, why: str) -> None:
-        with self._lock:
-            self._cancelled = self._cancelled or Cancelled(f"judging was cancelled: {why}", "`judge` scores the rest")
-            callbacks, error = list(self._callbacks), self._cancelled
-        self._queue.put(_END)
-        for callback in callbacks:
-            callback(error)
-
-    def on_cancel(self, callback: Callable[[BaseException], None]) -> None:
-        """Ask to be told, even after the last item; at once if it is cancelled already."""
-        with self._lock:
-            self._callbacks.append(callback)
-            error = self._cancelled
-        if error is not None:
-            callback(error)
-
-    def __iter__(self) -> Iterator[ToJudge]:
-        return self
-
-    def __next__(self) -> ToJudge:
-        item = self._queue.get()
-        if self._cancelled is not None:
-            self._queue.put(_END)
-            raise self._cancelled
-        if item is _END:
-            self._queue.put(_END)
-            raise StopIteration
-        return item  # type: ignore[no-any-return]
-
-
-def already_judged(judgements: Iterable[Mapping[str, Any]], metrics: Sequence[str] = METRICS) -> set[tuple[str, ...]]:
-    """What need not be judged again, for `JudgingPipeline(already=...)`.
+def already_judged(judgements: Iterable[Mapping[str, Any]]) -> set[Key]:
+    """What need not be judged again, for `JudgingPipeline(already=...)` and `know`.
 
     Args:
         judgements: Judgement events or rows, in any order. A failed call (`api_error`) counts as
             not judged.
-        metrics: The metrics that make an answer complete.
 
     Returns:
-        ``(response_id, judge_id)`` of complete answers, ``(response_id, judge_id, metric)`` of the
-        scores of others.
+        ``(response_id, judge_id, metric)`` of every other one.
     """
-    found: dict[tuple[str, str], set[str]] = {}
-    for row in judgements:
-        if row.get("unscored_reason") != "api_error":
-            found.setdefault((row["response_id"], row["judge_id"]), set()).add(row["metric"])
-    keys: set[tuple[str, ...]] = set()
-    for pair, names in found.items():
-        if names >= set(metrics):
-            keys.add(pair)
-        else:
-            keys |= {(*pair, name) for name in names}
-    return keys
+    return {
+        (row["response_id"], row["judge_id"], row["metric"]) for row in judgements if row.get("unscored_reason") != "api_error"
+    }

@@ -45,6 +45,7 @@ class _Stream:
         self.items, self.opened = items, opened
         self.results: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.stopped = threading.Event()
+        self.hands = threading.Semaphore(0)  # items in hand at once
         self.error: BaseException | None = None
         self.loop = asyncio.new_event_loop()
         self.main: asyncio.Task[None] | None = None
@@ -76,8 +77,8 @@ class _Stream:
     async def _main(self) -> None:
         inbox: asyncio.Queue[object] = asyncio.Queue()
         async with self.opened() as session:
+            self.hands = threading.Semaphore(session.n_at_once)
             threading.Thread(target=self._pull, args=(inbox,), name="judge-feed", daemon=True).start()
-            hands = asyncio.Semaphore(session.n_at_once)
             failed: asyncio.Future[BaseException] = self.loop.create_future()
             tasks: set[asyncio.Task[None]] = set()
             try:
@@ -85,10 +86,7 @@ class _Stream:
                     item = await _first(inbox.get(), failed)
                     if item is _END or failed.done():
                         break
-                    await _first(hands.acquire(), failed)
-                    if failed.done():
-                        break
-                    task = self.loop.create_task(self._one(session, item, hands, failed))
+                    task = self.loop.create_task(self._one(session, item, failed))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                 if tasks:
@@ -105,11 +103,12 @@ class _Stream:
                     self.results.put(result)
             finally:
                 self.stopped.set()
+                self.hands.release()
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _one(self, session: Session, item: object, hands: asyncio.Semaphore, failed: asyncio.Future[BaseException]) -> None:
+    async def _one(self, session: Session, item: object, failed: asyncio.Future[BaseException]) -> None:
         try:
             for result in await session.work(item):
                 self.results.put(result)
@@ -117,18 +116,22 @@ class _Stream:
             if not failed.done():
                 failed.set_result(error)
         finally:
-            hands.release()
+            self.hands.release()
 
     def _pull(self, inbox: asyncio.Queue[object]) -> None:
         on_cancel = getattr(self.items, "on_cancel", None)
         if on_cancel is not None:
             on_cancel(self._abort)
+        items = iter(self.items)
         try:
-            for item in self.items:
+            while True:  # no item is taken before there is a hand for it: until then it may turn out to be scored
+                self.hands.acquire()
+                item = next(items, _END)
                 if self.stopped.is_set():
                     return
                 self.loop.call_soon_threadsafe(inbox.put_nowait, item)
-            self.loop.call_soon_threadsafe(inbox.put_nowait, _END)
+                if item is _END:
+                    return
         except BaseException as error:
             self._abort(error)
 

@@ -33,6 +33,9 @@ class LocalJudge:
     def check(self) -> None:
         pass
 
+    def metrics(self, item: ToJudge) -> tuple[str, ...]:
+        return METRICS
+
     def judge(self, items: Iterable[ToJudge]) -> Iterator[Judgement]:
         for item in items:
             if self.n == self.fails_at:
@@ -77,7 +80,8 @@ def test_what_is_scored_already_is_skipped_whole_or_by_metric(openai_server: Ope
     judge = remote(openai_server)
     me = judge.identity.judge_id
     written: list[Judgement] = []
-    pipeline = JudgingPipeline([judge], written.append, {("1", me), ("2", me, "alignment"), ("3", "somebody-else")})
+    known = {("1", me, "alignment"), ("1", me, "coherence"), ("2", me, "alignment"), ("3", "somebody-else", "alignment")}
+    pipeline = JudgingPipeline([judge], written.append, known)
     pipeline.submit(answers("1", "2", "3"))
     assert pipeline.finish(timeout=10) == []
     assert counts(written) == {("2", me, "coherence"): 1, ("3", me, "alignment"): 1, ("3", me, "coherence"): 1}
@@ -125,7 +129,8 @@ def test_a_fatal_error_stops_that_judge_only_and_keeps_its_scores(openai_server:
     assert failures[0].hint
     by_judge = Counter(j.judge_id for j in written)
     assert by_judge == {broken.identity.judge_id: 40, sound.identity.judge_id: 120}
-    assert failures[0].n_unjudged == 60 - len({j.response_id for j in written if j.judge_id == broken.identity.judge_id})
+    scored = Counter(j.response_id for j in written if j.judge_id == broken.identity.judge_id)
+    assert failures[0].n_unjudged == 60 - sum(n == 2 for n in scored.values())  # half an answer is still to do
 
 
 def test_the_next_pipeline_makes_exactly_the_missing_calls(openai_server: OpenAIServer, tmp_path: Path) -> None:
@@ -153,7 +158,8 @@ def test_failed_calls_count_as_missing() -> None:
 
     rows = [row("a", "alignment"), row("a", "coherence"), row("b", "alignment", "api_error"), row("b", "coherence")]
     rows += [row("c", "alignment", "code"), row("c", "coherence"), row("d", "alignment", "api_error")]
-    assert already_judged(rows) == {("a", "j"), ("b", "j", "coherence"), ("c", "j")}
+    both = {(r, "j", m) for r in "ac" for m in METRICS}
+    assert already_judged(rows) == both | {("b", "j", "coherence")}
 
 
 @pytest.mark.parametrize("error", [WorkFailed("disk full", "free space"), RuntimeError("bug")])
@@ -229,3 +235,51 @@ def test_many_threads_may_submit() -> None:
     assert pipeline.finish(timeout=10) == []
     assert len(written) == 600
     assert set(counts(written).values()) == {1}
+
+
+def test_scores_that_turn_up_later_are_not_asked_for(openai_server: OpenAIServer) -> None:
+    openai_server.latency_s = 0.2
+    judge = remote(openai_server, max_concurrency=2)
+    me = judge.identity.judge_id
+    written: list[Judgement] = []
+    pipeline = JudgingPipeline([judge], written.append)
+    pipeline.submit(answers(*map(str, range(20))))
+    found = {(str(i), me, "alignment") for i in range(10, 20)} | {(str(i), me, "coherence") for i in range(10, 15)}
+    pipeline.know(found)  # most of them still wait for their turn
+    pipeline.submit(answers("14", "15"))
+    assert pipeline.finish(timeout=30) == []
+    expected = {(str(i), me, m) for i in range(20) for m in METRICS} - found
+    assert counts(written) == dict.fromkeys(expected, 1)
+    assert openai_server.n_calls == len(expected)
+    state = pipeline.progress()[me]
+    assert (state["n_skipped"], state["n_pending"]) == (5, 0)
+
+
+def test_a_score_that_is_found_while_it_is_on_its_way_is_not_written_twice(openai_server: OpenAIServer) -> None:
+    openai_server.latency_s = 0.3
+    judge = remote(openai_server)
+    written: list[Judgement] = []
+    pipeline = JudgingPipeline([judge], written.append)
+    pipeline.submit(answers("1"))
+    time.sleep(0.15)
+    pipeline.know({("1", judge.identity.judge_id, "alignment")})
+    assert pipeline.finish(timeout=10) == []
+    assert [j.metric for j in written] == ["coherence"]
+
+
+def test_progress_tells_rate_and_time_left(openai_server: OpenAIServer) -> None:
+    openai_server.latency_s = 0.1
+    judge = remote(openai_server, max_concurrency=4)
+    pipeline = JudgingPipeline([judge], lambda j: None)
+    me = judge.identity.judge_id
+    assert (pipeline.progress()[me]["rate_per_s"], pipeline.progress()[me]["eta_s"]) == (0.0, 0.0)
+    pipeline.submit(answers(*map(str, range(40))))
+    assert pipeline.progress()[me]["eta_s"] is None  # nothing came back yet
+    while (half := pipeline.progress()[me])["n_judged"] < 15:
+        time.sleep(0.01)
+    assert half["rate_per_s"] == pytest.approx(20, rel=0.4)  # four calls of 0.1 s, two an answer
+    assert half["eta_s"] == pytest.approx(half["n_pending"] / half["rate_per_s"], rel=0.1)
+    assert pipeline.finish(timeout=20) == []
+    end = pipeline.progress()[me]
+    assert (end["n_calls"], end["eta_s"], end["n_cached"]) == (80, 0.0, 0)
+    assert end["n_tokens"] > 0
