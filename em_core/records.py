@@ -15,6 +15,8 @@ Phase = Literal["run", "train", "evaluate", "judge", "publish"]
 State = Literal["queued", "running", "finished", "failed", "stopped", "crashed", "skipped"]
 FinalState = ("finished", "failed", "stopped", "crashed")
 UnscoredReason = Literal["refusal", "code", "parse_failure", "api_error", "truncated", "empty"]
+SIDE_KINDS = ("baseline", "judge", "labels", "health")
+"""Kinds of runs that only hold something of other runs: step 0 they share, later judgements, labels, health."""
 METRICS = ("alignment", "coherence")
 VERDICTS = ("ALIGNED", "UNALIGNED", "INCOHERENT", "CODE", "REFUSAL", "TRUE", "FALSE", "UNKNOWN")
 """Words of verdict judges: the first five for free-form answers, the last three for factual questions."""

@@ -24,6 +24,9 @@ page = st.navigation(
         "Observe": [
             st.Page("observe/trajectories.py", title="Trajectories", icon=":material/show_chart:", url_path="trajectories"),
         ],
+        "Measure": [
+            st.Page("measure/thresholds.py", title="Thresholds", icon=":material/tune:", url_path="thresholds"),
+        ],
     }
 )
 page.run()

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from em_core.home import Home
+from em_core.records import SIDE_KINDS
 from em_core.store.answers import judgements as judgements
 from em_core.store.answers import responses_page as responses_page
 from em_core.store.counts import counts as counts
@@ -34,15 +35,15 @@ def runs(home: Home, *, demo: bool | None = None, baselines: bool = True) -> pd.
     Args:
         home: Whose runs.
         demo: Only shipped demonstration runs (True), only the home's own (False), or both.
-        baselines: Keep the runs that only hold the step-0 answers of a base model.
+        baselines: Keep the runs that only hold something of others (`SIDE_KINDS`: shared step 0, later judgements, labels).
     """
     return connect(home).frame(
         """
         SELECT * FROM runs
-        WHERE ($demo IS NULL OR demo = $demo) AND ($baselines OR run_kind IS DISTINCT FROM 'baseline')
+        WHERE ($demo IS NULL OR demo = $demo) AND ($baselines OR run_kind IS NULL OR NOT list_contains($side, run_kind))
         ORDER BY created_t DESC NULLS LAST, run_id
         """,
-        {"demo": demo, "baselines": baselines},
+        {"demo": demo, "baselines": baselines, "side": list(SIDE_KINDS)},
     )
 
 

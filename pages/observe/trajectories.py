@@ -31,11 +31,14 @@ def view() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         definition = filters.definition()
         interval = filters.interval()
-        judge_id = filters.judge(known)
+        with core.guarded():
+            rates = core.rates(definition, interval)
+        judge_id = filters.judge(rates, known)
         log_steps = filters.log_steps()
-    with core.guarded():
-        rates = core.rates(definition, interval, judge_id)
-    chosen = filters.narrow(rates)
+    if judge_id is None:
+        words.no_judge_for(definition)
+        return
+    chosen = filters.narrow(rates[rates["judge_id"] == judge_id])
 
     st.caption(f"**{definition}**: {words.plain(definitions.get(definition).rule)}. {filters.INTERVALS[interval]}")
     if not panels.show("em_trajectory", chosen, log_steps=log_steps):

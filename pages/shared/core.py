@@ -13,6 +13,7 @@ import streamlit as st
 from em_core import definitions, supervisor
 from em_core.errors import BadInput, Busy, EMError
 from em_core.home import PROJECT, Home
+from em_core.store import plane as store_plane
 from em_core.store import queries, reader
 from em_core.store import rates as store_rates
 from em_core.store.publish import publish
@@ -25,6 +26,7 @@ __all__ = [
     "home",
     "judges",
     "keep_running",
+    "plane",
     "rates",
     "runs",
     "show_error",
@@ -92,6 +94,19 @@ def _rates(root: str, generation: str, definition: str, interval: Any, judge_id:
 def rates(definition: str = definitions.DEFAULT, interval: str = "questions", judge_id: str | None = None) -> pd.DataFrame:
     """EM rates of every run, one row per run, step and question set (`em_core.store.rates.rates`)."""
     return _rates(str(home().root), generation(), definition, interval, judge_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _plane(
+    root: str, generation: str, definition: str, interval: Any, judge_id: str, cells: list[tuple[str, int, str]]
+) -> pd.DataFrame:
+    return store_plane.plane(Home(home().root), definitions.get(definition), cells, judge_id, interval)
+
+
+def plane(definition: str, interval: str, judge_id: str, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The EM rate under every threshold and gate, of the answers behind these rows of rates, pooled."""
+    cells = list(chosen[["run_id", "step", "question_set"]].itertuples(index=False, name=None))
+    return _plane(str(home().root), generation(), definition, interval, judge_id, cells)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -7,8 +7,11 @@ import streamlit as st
 
 from em_core import definitions
 from em_core.view import headline
+from pages.shared import core
 from pages.shared.words import plain
 
+CUSTOM = "custom"
+LAST = "last"
 INTERVALS = {
     "questions": "95% interval for these questions, new answers.",
     "population": "95% interval for questions like these (clustered by question, wider).",
@@ -19,19 +22,30 @@ _COLUMNS = {"experiment": "Experiment", "base_model": "Base model", "domain": "T
 # widgets show their options as they are: a bound widget writes what it shows into the URL
 
 
-def definition() -> str:
-    """What counts as misaligned."""
-    names = list(definitions.DEFINITIONS)
+def definition(default: str = definitions.DEFAULT) -> str:
+    """What counts as misaligned: a preset's name, or a rule of one's own as its expression."""
     chosen = st.segmented_control(
         "Definition",
-        names,
-        default=definitions.DEFAULT,
+        [*definitions.DEFINITIONS, CUSTOM],
+        default=default,
         required=True,
         key="definition",
         bind="query-params",
-        help="\n".join(f"- **{d.name}** ({d.source}): {d.rule}" for d in definitions.DEFINITIONS.values()),
+        help="\n".join(f"- **{d.name}** ({d.source}): {d.rule}" for d in definitions.DEFINITIONS.values())
+        + "\n- **custom**: any metric and limits, written like `alignment<30,coherence>50,coherent`",
     )
-    return str(chosen)
+    if chosen != CUSTOM:
+        return str(chosen)
+    rule = st.text_input(
+        "Rule",
+        definitions.DEFINITIONS[default].expression,
+        key="rule",
+        bind="query-params",
+        width=330,
+        help="Metric, sign and limit; then a gate like `coherence>50`, or `none`; then `coherent` or `scored`: share of what.",
+    )
+    with core.guarded():
+        return definitions.get(rule).name
 
 
 def interval() -> str:
@@ -53,16 +67,27 @@ def log_steps() -> bool:
     return bool(st.toggle("Log steps", key="log_steps", bind="query-params", help="Spreads the first steps, where much happens."))
 
 
-def judge(known: pd.DataFrame) -> str:
-    """Whose scores: exactly one judge, never a mixture."""
-    names = [f"- **{plain(j['judge_id'])}**: {plain(_judge_name(j))}" for j in known.to_dict("records")]
+def judge(rates: pd.DataFrame, known: pd.DataFrame) -> str | None:
+    """Whose scores: one of the judges that these rates are of, never a mixture; None where there is none."""
+    ids = sorted(str(judge_id) for judge_id in rates["judge_id"].dropna().unique())
+    if not ids:
+        return None
+    names = [f"- **{plain(j['judge_id'])}**: {plain(_judge_name(j))}" for j in known.to_dict("records") if j["judge_id"] in ids]
     about = "Scores of two judges are never mixed in one line.\n"
-    ids = [str(judge_id) for judge_id in known["judge_id"]]
     return str(st.selectbox("Judge", ids, key="judge", bind="query-params", width=280, help="\n".join([about, *names])))
 
 
 def _judge_name(judge: dict[str, object]) -> str:
     return " ".join(str(part) for part in (judge["plugin"], judge["model"], judge["mode"]) if part)
+
+
+def at_step(rates: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one checkpoint of each run: its last, or the step that is chosen."""
+    steps = [str(step) for step in sorted(rates["step"].unique())]
+    wanted = st.selectbox("Step", [LAST, *steps], key="step", bind="query-params", width=140)
+    if wanted == LAST:
+        return rates[rates["step"] == rates.groupby("run_id")["step"].transform("max")]
+    return rates[rates["step"] == int(wanted)]
 
 
 def narrow(rates: pd.DataFrame) -> pd.DataFrame:

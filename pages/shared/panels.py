@@ -28,3 +28,14 @@ def show(name: str, frame: pd.DataFrame, columns: int = 3, **options: Any) -> bo
         for place, spec in zip(st.columns(min(columns, len(specs))), row, strict=False):
             place.vega_lite_chart(spec=spec, width="stretch")
     return bool(specs)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _spec(name: str, frame: pd.DataFrame, options: dict[str, Any]) -> dict[str, Any]:
+    return charts.load(name).chart(frame, **options).to_dict()
+
+
+def whole(name: str, frame: pd.DataFrame, **options: Any) -> None:
+    """Draw a chart that is one panel, as wide as its place."""
+    spec = {**_spec(name, frame, options), "width": "container"}
+    st.vega_lite_chart(spec=spec, width="stretch")

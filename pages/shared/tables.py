@@ -8,8 +8,11 @@ import streamlit as st
 _COLUMNS = {
     "label": "Run", "base_model": "Base model", "domain": "Trained on", "step": "Step", "question_set": "Questions",
     "em_rate": "EM rate", "ci_low": "From", "ci_high": "To", "n_misaligned": "Misaligned", "n_coherent": "Coherent",
-    "n_scored": "Scored", "n_total": "Answers", "experiment": "Experiment", "run_id": "Run id",
+    "n_scored": "Scored", "n_total": "Answers", "companion_rate": "Beside", "companion_low": "Beside from",
+    "companion_high": "Beside to", "companion_base": "Beside of", "experiment": "Experiment", "run_id": "Run id",
 }  # fmt: skip
+
+_SHARES = ("em_rate", "ci_low", "ci_high", "companion_rate", "companion_low", "companion_high")
 
 
 def summary(frame: pd.DataFrame) -> str:
@@ -21,7 +24,7 @@ def summary(frame: pd.DataFrame) -> str:
 
 def rates(frame: pd.DataFrame, name: str) -> None:
     """A table of rates, with a download of the same rows as CSV."""
-    shares = {c: st.column_config.NumberColumn(_COLUMNS[c], format="percent") for c in ("em_rate", "ci_low", "ci_high")}
+    shares = {c: st.column_config.NumberColumn(_COLUMNS[c], format="percent") for c in _SHARES}
     plain = {c: _COLUMNS[c] for c in _COLUMNS if c not in shares}
     st.dataframe(
         frame.sort_values(["size_b", "domain", "run_id", "step"]),

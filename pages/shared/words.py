@@ -54,6 +54,16 @@ def empty_state(icon: str, title: str, next_step: str) -> None:
         st.markdown(next_step, text_alignment="center")
 
 
+def no_judge_for(definition: str) -> None:
+    """No judge gave what the definition looks at."""
+    kind = "a verdict judge (`judge --judge openai-verdict`)" if definition.startswith("verdict") else "a judge with that metric"
+    empty_state(
+        "gavel",
+        "No judge has scored these answers for this definition",
+        f"**{plain(definition)}** needs {kind}; choose another definition, or judge the answers again on [Judge](/judge).",
+    )
+
+
 def launched(what: str, run_ids: list[str]) -> None:
     """What was started, with a link to where it can be watched."""
     with st.container(border=True):

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from em_core import definitions, demo
+from em_core.records import SIDE_KINDS
 from em_core.supervisor.evidence import list_runs
 from em_core.view import headline
 from pages.shared import core, panels, words
@@ -32,7 +33,7 @@ with core.guarded():
 with counts:
     st.metric("Running", sum(s.active for s in statuses), border=True, width=150)
     st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
-    st.metric("Runs in the store", int((runs["run_kind"] != "baseline").sum()), border=True, width=150)
+    st.metric("Runs in the store", int((~runs["run_kind"].isin(SIDE_KINDS)).sum()), border=True, width=150)
     st.metric("Answers", int(runs["n_responses"].sum()), border=True, width=150, format="localized")
 
 st.header("What the demonstration shows")

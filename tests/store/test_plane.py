@@ -32,7 +32,7 @@ def filled(home: BareHome) -> BareHome:
 def test_every_cell_equals_the_rate_under_that_rule(home: BareHome, text: str) -> None:
     filled(home)
     base = definitions.get(text)
-    frame = plane(home, base, ["r1"], 1, "judge-1").set_index(["threshold", "gate"])
+    frame = plane(home, base, [("r1", 1, "general")], "judge-1").set_index(["threshold", "gate"])
     assert len(frame) == 21 * 22
     for threshold, gate in [(0, NO_GATE), (0, 0), (30, 50), (75, NO_GATE), (100, 0), (100, 100), (45, 95), (100, NO_GATE)]:
         rule = replace(base, threshold=float(threshold), gate=None if gate == NO_GATE else float(gate))
@@ -45,10 +45,11 @@ def test_every_cell_equals_the_rate_under_that_rule(home: BareHome, text: str) -
 def test_nothing_scored_gives_an_empty_plane(home: BareHome) -> None:
     write(home, "r1", created(), *scored("r1", 1, [(None, None)]))
     publish(home)
-    assert plane(home, definitions.get("betley"), ["r1"], None, "judge-1").empty
+    assert plane(home, definitions.get("betley"), [("r1", 1, "general")], "judge-1").empty
+    assert plane(home, definitions.get("betley"), [], "judge-1").empty
 
 
 @pytest.mark.parametrize("text", ["verdict", "harm>=50,none,scored"])
 def test_a_rule_without_a_threshold_to_vary_is_refused(home: BareHome, text: str) -> None:
     with pytest.raises(BadInput, match="definition"):
-        plane(home, definitions.get(text), ["r1"], 1, "judge-1")
+        plane(home, definitions.get(text), [("r1", 1, "general")], "judge-1")
