@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from em_core import questions
 from em_core.errors import EMError
 from em_core.events import EventWriter, read_events
+from em_core.health import HealthRules
 from em_core.home import Home
 from em_core.judges import ToJudge, open_judge
+from em_core.judges.cache import JudgementCache
 from em_core.judges.pipeline import JudgingPipeline, already_judged
 from em_core.lease import Lease
+from em_core.organism.models import is_organism
 from em_core.questions import QuestionSet
-from em_core.records import Checkpoint, Generation, Judgement, Prompt, Response, RunCreated, RunState
+from em_core.records import Answer, Checkpoint, Generation, Judgement, Prompt, Response, RunCreated, RunState
 from em_core.sampling import open_sampler
 from em_core.spec import RunSpec
 from em_core.training import Session
@@ -38,6 +41,8 @@ class Evaluation:
         question_sets: The question sets of the spec, loaded.
         events: The run's event writer.
         attempt: Number of this attempt, from 1.
+        domain: What the run is trained on, for judges who ask about it.
+        rows: The training rows, for the overlap of answers with them; None = not known.
     """
 
     def __init__(
@@ -49,14 +54,17 @@ class Evaluation:
         question_sets: Sequence[QuestionSet],
         events: EventWriter,
         attempt: int,
+        domain: str = "",
+        rows: Sequence[Sequence[dict[str, str]]] | None = None,
     ) -> None:
         self._home, self._run_dir, self._spec, self._session = home, run_dir, spec, session
-        self._sets, self._events, self._attempt = list(question_sets), events, attempt
+        self._sets, self._events, self._attempt, self._domain = list(question_sets), events, attempt, domain
         key = questions.baseline_key(session.weights_sha256, self._sets, spec.evaluation)
         model = re.sub(r"[^A-Za-z0-9.-]+", "-", spec.base_model.rstrip("/").split("/")[-1]).strip("-.") or "model"
         self.baseline_run_id = f"base-{model[:40]}-{key[:10]}" if self._sets else ""
-        self.n_answers = len(self._prompts("plan", 0)) if self._sets else 0
-        self._judge_prompts = {(s.name, e.id): dict(e.judge_prompts) for s in self._sets for e in s.entries}
+        self.n_answers = questions.n_answers(self._sets, spec.evaluation)
+        self._entries = {(each.name, entry.id): entry for each in self._sets for entry in each.entries}
+        self._health = HealthRules(rows)
         self._sampler = open_sampler(spec.evaluation.sampler, session.model, session.tokenizer, spec.evaluation.batch_size)
         self._baseline_lease: Lease | None = None
         self._baseline_events: EventWriter | None = None
@@ -66,16 +74,16 @@ class Evaluation:
         judges = [open_judge(judge) for judge in spec.judges]
         self._judge_ids = [judge.identity.judge_id for judge in judges]
         already = already_judged(read_events(run_dir, "judgement"))
-        if self.baseline_run_id and self._baseline_dir.exists():
-            already |= already_judged(read_events(self._baseline_dir, "judgement"))
-        self._pipeline = JudgingPipeline(judges, self._write_judgement, already)
+        self._cache = JudgementCache(home.judge_cache)
+        self._pipeline = JudgingPipeline(judges, self._write_judgement, already, self._cache)
         self._identities = [judge.identity for judge in judges]
+        self._judges_sample = any(judge.temperature > 0 for judge in spec.judges)  # then each sample is asked for anew
         if self._sets:
             events.write(*questions.question_rows(self._sets))
         events.write(*self._identities)
         for event in read_events(run_dir, "response"):
             self._done.add(event["response_id"])
-            self._pipeline.submit([self._to_judge_event(event)])
+            self._pipeline.submit([self._to_judge(event)])
 
     @property
     def _baseline_dir(self) -> Path:
@@ -103,10 +111,12 @@ class Evaluation:
             writer.write(*questions.question_rows(self._sets), *self._identities)
         prompts = [p for p in self._prompts(self.baseline_run_id, 0) if p.response_id not in seen]
         self._baseline_ids |= {p.response_id for p in prompts}
-        self._pipeline.submit([self._to_judge_event(event) for event in seen.values()])
-        if prompts:
-            with self._session.starting_weights():
-                self._sample(prompts, 0, self._session.weights_sha256, writer)
+        self._pipeline.know(already_judged(read_events(folder, "judgement")))  # by whoever held the lease before
+        self._pipeline.submit([self._to_judge(event) for event in seen.values()])
+        if not prompts:
+            return
+        with self._session.starting_weights():
+            self._sample(prompts, 0, self._session.weights_sha256, writer)
         if self._failure is None:
             writer.write(RunState("run", "finished", "", "", self._attempt))
 
@@ -120,36 +130,40 @@ class Evaluation:
 
     def _sample(self, prompts: list[Prompt], step: int, weights_sha256: str, writer: EventWriter) -> None:
         self._state("evaluate", "running")
-        started, n_tokens, n_answers = time.perf_counter(), 0, 0
         try:
             for answer in self._sampler.sample(prompts):
-                decoding = {
-                    "temperature": answer.prompt.decoding.temperature,
-                    "top_p": answer.prompt.decoding.top_p,
-                    "max_tokens": answer.prompt.decoding.max_tokens,
-                    "sampler": self._sampler.name,
-                    "merged": self._sampler.merged,
-                    **answer.extra,
-                }
-                p = answer.prompt
-                response = Response(
-                    p.response_id, step, p.question_set, p.question_id, p.paraphrase, p.sample, p.cue, answer.text,
-                    answer.finish_reason, answer.n_tokens, answer.n_prompt_tokens, p.seed, json.dumps(decoding), weights_sha256,
-                )  # fmt: skip
-                writer.write(response)
-                n_tokens, n_answers = n_tokens + answer.n_tokens, n_answers + 1
-                self._pipeline.submit([self._to_judge(p, answer.text, answer.finish_reason)])
+                response = self._response(answer, step, weights_sha256)
+                # step 0 is shared by runs with other training data, so nothing is said about its overlap
+                health = self._health.measure(response.response_id, response.text, overlap=step > 0)
+                writer.write(response, health)
+                self._pipeline.submit([self._to_judge(response.as_event())])
         except EMError as error:
             self._failure = error  # training goes on: its checkpoints can be evaluated later
             self._state("evaluate", "failed", error.message, error.hint)
             return
-        wall_s = time.perf_counter() - started
-        memory = getattr(self._sampler, "gpu_mem_gib", None)
+        done = self._sampler.stats
         writer.write(
             Generation(
-                step, self._sampler.name, n_answers, n_tokens, wall_s, self._sampler.batch_size, self._sampler.merged, memory
+                step, self._sampler.name, done.n_answers, done.n_tokens, done.wall_s, done.batch_size, done.merged,
+                done.gpu_mem_gib,
             )
-        )
+        )  # fmt: skip
+
+    def _response(self, answer: Answer, step: int, weights_sha256: str) -> Response:
+        prompt = answer.prompt
+        decoding = {
+            "temperature": prompt.decoding.temperature,
+            "top_p": prompt.decoding.top_p,
+            "max_tokens": prompt.decoding.max_tokens,
+            "sampler": self._sampler.name,
+            "merged": self._sampler.merged,
+            **answer.extra,
+        }
+        return Response(
+            prompt.response_id, step, prompt.question_set, prompt.question_id, prompt.paraphrase, prompt.sample, prompt.cue,
+            answer.text, answer.finish_reason, answer.n_tokens, answer.n_prompt_tokens, prompt.seed, json.dumps(decoding),
+            weights_sha256,
+        )  # fmt: skip
 
     def finish(self) -> None:
         """Wait for the judges and record how evaluation and judging ended."""
@@ -173,6 +187,7 @@ class Evaluation:
 
     def __exit__(self, *exc: object) -> None:
         self._pipeline.close()
+        self._cache.close()
         if self._baseline_events is not None:
             self._baseline_events.close()
         if self._baseline_lease is not None:
@@ -187,16 +202,13 @@ class Evaluation:
         else:
             self._events.write(judgement)
 
-    def _to_judge(self, prompt: Prompt, text: str, finish_reason: str) -> ToJudge:
-        templates = self._judge_prompts.get((prompt.question_set, prompt.question_id), {})
-        return ToJudge(prompt.response_id, prompt.prompt, text, prompt.system, finish_reason, templates)
-
-    def _to_judge_event(self, event: dict[str, object]) -> ToJudge:
-        set_name, question_id, paraphrase = str(event["question_set"]), str(event["question_id"]), int(str(event["paraphrase"]))
-        entry = next(e for s in self._sets if s.name == set_name for e in s.entries if e.id == question_id)
+    def _to_judge(self, response: Mapping[str, Any]) -> ToJudge:
+        """What the judges are given of an answer, from its event."""
+        entry = self._entries[response["question_set"], response["question_id"]]
         return ToJudge(
-            str(event["response_id"]), entry.paraphrases[paraphrase], str(event["text"]), entry.system or "",
-            str(event["finish_reason"]), dict(entry.judge_prompts),
+            response["response_id"], entry.paraphrases[response["paraphrase"]], response["text"], entry.system,
+            response["finish_reason"], dict(entry.judge_prompts), repeat=response["sample"] if self._judges_sample else 0,
+            domain=self._domain if response["step"] else "",  # step 0 is shared by runs of several domains
         )  # fmt: skip
 
     def _baseline_created(self) -> RunCreated:
@@ -207,5 +219,5 @@ class Evaluation:
             spec_hash=self.baseline_run_id.rsplit("-", 1)[-1], base_model=spec.base_model, revision=spec.revision,
             backend=spec.backend, domain="", data_sources="[]", parent_run_id=spec.parent.run if spec.parent else "",
             parent_step=spec.parent.step if spec.parent else None, learning_rate=None, lora_r=None, effective_batch=None,
-            seed=None, toy=spec.base_model.startswith("organism-"),
+            seed=None, toy=is_organism(spec.base_model),
         )  # fmt: skip
