@@ -184,13 +184,13 @@ def rate_intervals(
             clusters = np.bincount(cell, minlength=n_cells)
             variance = clusters / (clusters - 1) * per_cell((m - p[cell] * d) ** 2) / total**2
             alike = per_cell(d * d) / total**2
-            share = variance / binomial
+            share = np.where(binomial > 0, variance / binomial, alike)
             careful = np.maximum(share, _mixed(share, alike, rare**2 / variance, kind))
             sizes, which = np.unique(clusters, return_inverse=True)
             t2 = (_scipy.t.ppf(0.5 + level / 2, np.maximum(sizes - 1, 1)) ** 2)[which]
             t2 = np.where(clusters < 2, np.nan, t2)
             # never narrower than independent answers; on the side towards 1/2 the variance may be larger than it looks
-            near, far = (score_bounds(p, np.maximum(t2 * s, z2 / total)) for s in (np.where(binomial > 0, share, alike), careful))
+            near, far = (score_bounds(p, np.maximum(t2 * values, z2 / total)) for values in (share, careful))
             low, high = np.where(p <= 0.5, near[0], far[0]), np.where(p <= 0.5, far[1], near[1])
     return p, low, high
 
@@ -199,4 +199,4 @@ def _mixed(observed: np.ndarray, largest: np.ndarray, events: np.ndarray, kind: 
     """The observed variance (relative to one answer's) mixed with the largest, by how many events it rests on."""
     prior = PRIOR_EVENTS[kind]
     mixed = np.where(np.isinf(events), observed, (events * observed + prior * largest) / (events + prior))
-    return np.where(np.isfinite(observed), mixed, largest)
+    return np.where(np.isnan(mixed), largest, mixed)  # 0 of n and n of n show no variance at all
