@@ -19,19 +19,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from em_core import lease
 from em_core.home import Home
+from tests import chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "test-artifacts"
-CHROMIUM = Path(os.environ.get("EM_CHROMIUM", "/usr/bin/chromium"))
-_ARGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 
 @contextmanager
@@ -80,12 +71,10 @@ def _end_background(home: Home) -> None:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed (set EM_CHROMIUM to another Chromium)")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(_ARGS))
-        yield chromium
-        chromium.close()
+        opened = chromium.open_browser(playwright)
+        yield opened
+        opened.close()
 
 
 def settle(page: Page) -> None:

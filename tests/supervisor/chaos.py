@@ -200,14 +200,13 @@ def _spec(seed: int, number: int, i: int) -> RunSpec:
 
 def _visit(url: str) -> None:
     """Open the app in a browser, as a person would, until its first page has run."""
-    import shutil
-
     from playwright.sync_api import Error, sync_playwright
+
+    from tests import chromium
 
     give_up = time.monotonic() + 60
     with sync_playwright() as playwright:
-        chromium = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = chromium.open_browser(playwright)
         try:
             page = browser.new_page()
             while True:

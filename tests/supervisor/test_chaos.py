@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from em_core.home import PROJECT, Home
+from tests import chromium
 from tests.supervisor.chaos import TOKEN, Chaos, run_rounds
 
 
@@ -19,8 +20,8 @@ def test_nothing_is_lost_or_doubled_when_worker_supervisor_and_app_are_killed(
 ) -> None:
     if not (PROJECT / "data" / "organism" / "0.3m" / "model.safetensors").exists():
         pytest.skip("the organism is not built: python -m em_core.organism.build")
-    if not (shutil.which("chromium") or shutil.which("google-chrome")):
-        pytest.skip("needs chromium to open the app")
+    with sync_playwright() as playwright:
+        chromium.open_browser(playwright).close()  # skips here, not in the middle of the kills
     monkeypatch.setenv("EM_HOME", str(tmp_path))  # restored afterwards, as is the token
     monkeypatch.setenv(TOKEN, "")
     home = Home(tmp_path)
