@@ -47,7 +47,7 @@ def active(run: LiveRun, rates: pd.DataFrame) -> None:
         _first_rows(status)
         if run.log:
             with st.expander("Worker log", key=f"log-{status.run_id}"):
-                st.code(run.log, language=None)
+                st.code(run.log, language=None, wrap_lines=True)
 
 
 def _trajectory_link(status: RunStatus) -> None:
@@ -65,7 +65,7 @@ def _first_rows(status: RunStatus) -> None:
         return
     with st.expander("First training rows as tokens", key=f"rows-{status.run_id}"):
         st.caption(preview.LEGEND)
-        st.code("\n".join(preview.as_text(row) for row in rows), language=None, wrap_lines=True)
+        st.code("\n\n".join(preview.as_text(row) for row in rows), language=None, wrap_lines=True)
         for note in filter(None, (row.get("note") for row in rows)):
             st.caption(words.plain(note))
 
