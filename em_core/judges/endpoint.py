@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from em_core.errors import BadInput, EMError, WorkFailed
+from em_core.judges import budget
 from em_core.judges.throttle import Throttle
 from em_core.spec import JudgeSpec
 
@@ -130,10 +131,19 @@ class Endpoint:
             if not self.is_openai:
                 for name in foreign:
                     request.headers.pop(name, None)
+            ticket = budget.current()
+            if ticket is not None:
+                try:
+                    ticket.sending()
+                except budget.BudgetReached as reached:
+                    raise openai.OpenAIError("the budget is used up") from reached  # its own errors it does not retry
             request.headers["authorization"] = f"Bearer {key}"
             request.extensions["em_sent_at"] = time.monotonic()
 
         async def after(response: httpx2.Response) -> None:
+            ticket = budget.current()
+            if ticket is not None and response.status_code >= 300:
+                ticket.refused()
             if response.status_code != 429:
                 return
             await response.aread()
@@ -155,6 +165,8 @@ class Endpoint:
 
     def fatal(self, error: Exception, kind: type[EMError] = WorkFailed) -> EMError | None:
         """The error that ends this judge, if `error` is one: no other call would fare better."""
+        if isinstance(error.__cause__, EMError):
+            return error.__cause__
         status, code = getattr(error, "status_code", None), getattr(error, "code", None)
         text = str(getattr(error, "message", ""))
         if code in OUT_OF_MONEY or status == 402:

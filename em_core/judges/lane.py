@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from em_core.errors import EMError
 from em_core.judges import Judge, ToJudge
+from em_core.judges.budget import Budget, BudgetReached
 from em_core.judges.cache import JudgementCache, key, shared
 from em_core.judges.feed import Cancelled, Feed
 from em_core.judges.pace import Pace
@@ -131,6 +132,8 @@ class Lane:
             self.state = "finished"
         except Cancelled as error:
             self.state, self.message, self.hint = "cancelled", error.message, error.hint
+        except BudgetReached as error:
+            self.state, self.message, self.hint = "failed", error.message + "; {n_left:,} answers left", error.hint
         except EMError as error:
             self.state, self.message, self.hint = "failed", error.message, error.hint
         except Exception as error:
@@ -179,7 +182,7 @@ class Lane:
             n_left = len(self._owed)
             if self.state == "finished" and not n_left:
                 return None
-            message = self.message
+            message = self.message.replace("{n_left:,}", f"{n_left:,}")
             if self.state == "finished":
                 message = f"{n_left} answers got no judgement"
             elif self.state == "running":
@@ -190,6 +193,7 @@ class Lane:
         """See `JudgingPipeline.progress`."""
         with self._lock:
             n_pending, rate = len(self._owed), self._pace.rate_per_s()
+            spent: Budget | None = getattr(self.judge, "budget", None)
             return {
                 "state": self.state,
                 "n_submitted": self._pace.n_given,
@@ -198,9 +202,9 @@ class Lane:
                 "n_skipped": self._n_skipped,
                 "n_unscored": self._n_unscored,
                 "n_cached": self._n_cached,
-                "n_calls": self._n_calls,
-                "n_tokens": self._n_tokens,
-                "usd": None,
+                "n_calls": spent.n_calls if spent else self._n_calls,
+                "n_tokens": spent.n_tokens if spent else self._n_tokens,
+                "usd": spent.usd if spent else 0.0,
                 "rate_per_s": rate,
                 "eta_s": n_pending / rate if rate > 0 else (None if n_pending else 0.0),
                 "message": self.message,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from em_core.judges.prices import price
 from em_core.machine import Gpu
 from em_core.questions import QuestionSet, decoding, samples
 from em_core.spec import EvaluationSpec, JudgeSpec
@@ -11,12 +12,6 @@ METRICS_PER_ANSWER = 2
 
 RUBRIC_TOKENS = 450
 """A rubric with its question, about."""
-
-PRICES = {
-    "gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6),
-    "gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "gpt-4.1-nano": (0.1, 0.4),
-}  # fmt: skip
-"""US dollars per million tokens (input, output): OpenAI's list prices of 2025, without batch discount."""
 
 _TFLOPS = {
     "B200": 2000,
@@ -42,22 +37,14 @@ def judge_calls(judge: JudgeSpec, n_answers: int) -> int:
 
 def judge_cost_usd(judge: JudgeSpec, n_calls: int, longest_answer_tokens: int) -> tuple[float, float] | None:
     """(low, high) in US dollars: answers of a quarter of, and of the whole longest length; None = price unknown."""
-    if not n_calls or _is_local(judge.base_url):
+    if not n_calls:
         return 0.0, 0.0
-    if judge.base_url and "openai.com" not in judge.base_url:
+    usd_per_m = price(judge)
+    if usd_per_m is None:
         return None
-    name = max(
-        (known for known in PRICES if judge.model == known or judge.model.startswith(f"{known}-20")), key=len, default=None
-    )
-    if name is None:
-        return None
-    into, out = PRICES[name]
+    into, out = usd_per_m
     low, high = (n_calls * ((RUBRIC_TOKENS + share * longest_answer_tokens) * into + 4 * out) / 1e6 for share in (0.25, 1.0))
     return round(low, 4), round(high, 4)
-
-
-def _is_local(url: str) -> bool:
-    return any(host in url for host in ("://127.", "://localhost", "://[::1]"))
 
 
 def longest_answer(sets: list[QuestionSet]) -> int:
