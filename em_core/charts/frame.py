@@ -42,14 +42,16 @@ def rates(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that have an estimate, with labels for size, panel and place; sorted by size and step."""
     rows = frame[frame["em_rate"].notna()].copy()
     rows["size"] = rows["size_b"].map(palette.size_label)
-    rows["panel"] = [
-        str(m).rsplit("/", 1)[-1] + ("" if s.lower() in str(m).lower() else f" · {s}")
-        for m, s in zip(rows["base_model"], rows["size"], strict=True)
-    ]
+    rows["panel"] = [model_label(m, s) for m, s in zip(rows["base_model"], rows["size"], strict=True)]
     inside = rows["in_domain"].map(lambda v: v is True or v == 1)
     rows["where"] = rows["question_set"].astype(str).mask(inside, "in the training domain")
     rows["domain_label"] = rows["domain"].where(rows["domain"] != "", "no fine-tune")
     return rows.sort_values(["size_b", "base_model", "domain", "run_id", "step"], kind="stable")
+
+
+def model_label(base_model: object, size: str) -> str:
+    """A base model as panels are called: its name without its owner, and its size where the name does not say it."""
+    return str(base_model).rsplit("/", 1)[-1] + ("" if size.lower() in str(base_model).lower() else f" · {size}")
 
 
 def top(frame: pd.DataFrame) -> float:
