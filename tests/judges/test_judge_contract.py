@@ -38,7 +38,8 @@ ODD = [
 @pytest.fixture(params=NAMES)
 def judge(request: pytest.FixtureRequest, openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> Judge:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    return open_judge(JudgeSpec(name=request.param, model="judge-1", base_url=openai_server.base_url))
+    model = {"local": "organism-0.3m"}.get(request.param, "judge-1")
+    return open_judge(JudgeSpec(name=request.param, model=model, base_url=openai_server.base_url))
 
 
 def test_the_judges_of_this_version_are_found() -> None:
