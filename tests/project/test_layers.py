@@ -17,7 +17,7 @@ LAYERS: list[set[str]] = [
     {"demo", "doctor"},
     {"supervisor"},
     {"worker"},
-    {"evaluation", "plan"},
+    {"evaluation", "plan", "labels"},
     {"training", "sampling", "judges", "charts", "store"},
     {
         "datasets",
@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
         "schedule",
         "events",
         "stats",
+        "agreement",
         "organism",
         "specs_io",
         "checkpoints",
