@@ -17,6 +17,7 @@ COLUMNS = (
     *dict.fromkeys(column for sign in SIGNS for column in (sign.base, sign.count)),
 )  # fmt: skip
 _EMPTY = "No answers have been measured yet."
+_START = "no fine-tune"
 _CELL = ["run_id", "step", "question_set", "in_domain"]
 _NUMBERS = list(dict.fromkeys(column for sign in SIGNS for column in (sign.base, sign.count)))
 
@@ -30,7 +31,7 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per base model and training domain (``no fine-tune`` for step 0): panel, size_b,
-        domain_label and the counts.
+        domain_label, the counts, and mean_words of the measured answers.
     """
     rows = frame.copy()
     if rows["judge_id"].nunique() > 1:
@@ -42,9 +43,23 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
     start = rows[rows["step"] == 0].assign(domain="").drop_duplicates(["base_model", "question_set", "mean_words", *_NUMBERS])
     rows = pd.concat([start, last])
     rows["panel"] = [f.model_label(m, palette.size_label(s)) for m, s in zip(rows["base_model"], rows["size_b"], strict=True)]
-    rows["domain_label"] = rows["domain"].where(rows["domain"] != "", "no fine-tune")
+    rows["domain_label"] = rows["domain"].where(rows["domain"] != "", _START)
     rows["size_b"] = rows["size_b"].astype(float).fillna(0.0)
-    return rows.groupby(["size_b", "panel", "domain_label"], as_index=False, sort=True)[_NUMBERS].sum()
+    rows["n_words"] = (rows["mean_words"] * rows["n_measured"]).fillna(0.0)
+    counts = rows.groupby(["size_b", "panel", "domain_label"], as_index=False, sort=True)[[*_NUMBERS, "n_words"]].sum()
+    return counts.assign(mean_words=counts["n_words"] / counts["n_measured"].where(counts["n_measured"] > 0))
+
+
+def lengths(frame: pd.DataFrame) -> list[str]:
+    """Mean length of the same answers in words, a phrase per base model: ``8B: 147 words before, medical 220``."""
+    phrases: dict[str, list[str]] = {}
+    rows = compared(frame).dropna(subset=["mean_words"])
+    for row in rows.sort_values("domain_label", key=lambda names: names != _START, kind="stable").to_dict("records"):
+        mean = f"{row['mean_words']:.0f}"
+        phrases.setdefault(str(row["panel"]), []).append(
+            f"{mean} words before" if row["domain_label"] == _START else f"{row['domain_label']} {mean}"
+        )
+    return [f"{panel}: {', '.join(parts)}" for panel, parts in phrases.items()]
 
 
 def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
@@ -59,7 +74,7 @@ def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
     rows = shares(counts, signs, ["panel", "domain_label"])
     upper = min(1.0, (int(float(rows["share_high"].max()) * 10) + 1) / 10) if len(rows) else 1.0
     order = [sign.label for sign in signs]
-    series = sorted(rows["domain_label"].unique(), key=lambda name: (name != "no fine-tune", name))
+    series = sorted(rows["domain_label"].unique(), key=lambda name: (name != _START, name))
     return [(str(name), _panel(part, order, series, upper)) for name, part in rows.groupby("panel", sort=False)]
 
 
@@ -67,9 +82,7 @@ def _panel(rows: pd.DataFrame, order: list[str], series: list[str], upper: float
     axis = alt.Axis(format=".0%", tickCount=5)
     scale = alt.Scale(domain=[0, upper], nice=False)
     shown = [label for label in order if label in set(rows["sign_label"])]
-    colors = alt.Scale(
-        domain=series, range=[palette.NEUTRAL if name == "no fine-tune" else palette.color_of(name) for name in series]
-    )
+    colors = alt.Scale(domain=series, range=[palette.NEUTRAL if name == _START else palette.color_of(name) for name in series])
     base = alt.Chart().encode(
         y=alt.Y("sign_label:N", title=None, sort=shown, axis=alt.Axis(labelLimit=220)),
         yOffset=alt.YOffset("domain_label:N", title=None, sort=series),
