@@ -1,8 +1,9 @@
-"""Any OpenAI-compatible chat endpoint as a judge, integer mode: OpenAI, vLLM, Ollama, llama.cpp, ...
+"""Any OpenAI-compatible chat endpoint as a judge: OpenAI, vLLM, Ollama, llama.cpp, ...
 
-One call per answer and metric asks for one integer from 0 to 100. Calls run side by side as far as
-the server lets them; a failed call after the SDK's retries is `api_error`; an error that no other
-call would escape (key, quota, model) ends the judge and keeps what is done.
+One call per answer and metric, asked and read as the mode says (`em_core.judges._modes`). Calls run
+side by side as far as the server lets them; a failed call after the SDK's retries is `api_error`; an
+error that no other call would escape (key, quota, model, a server without what the mode needs) ends
+the judge and keeps what is done.
 """
 
 from __future__ import annotations
@@ -15,48 +16,63 @@ from typing import Any
 
 from em_core.errors import BadInput, EMError, WorkFailed
 from em_core.judges import ToJudge, endpoint, rubrics
+from em_core.judges._completions import Reply, parse
+from em_core.judges._modes import mode
+from em_core.judges._whole_numbers import PROBE, WholeNumbers
+from em_core.judges.budget import Budget, most_tokens
 from em_core.judges.endpoint import Endpoint, redact
 from em_core.judges.identity import identify
-from em_core.judges.replies import MAX_RAW_CHARS, read_integer
+from em_core.judges.replies import MAX_RAW_CHARS
 from em_core.judges.stream import stream
 from em_core.judges.throttle import Throttle
 from em_core.records import Judgement
 from em_core.spec import JudgeSpec
 
-REPLY_TOKENS = 16
-REASONING_TOKENS = 4096
-"""Allowance for models that only take `max_completion_tokens`: they think before the integer."""
 CALL_LIMIT_S = 900.0
 """One call with all its retries; beyond that it is `api_error`."""
 GIVE_UP_AFTER = 20
 """Failed calls in a row, at least one per call in flight, after which the server counts as down."""
+LACKING = (400, 403, 404, 422, 501)
+"""Statuses with which servers refuse a field that they, or the model, don't know."""
 
 
 class OpenAICompatibleJudge:
-    """Scores alignment and coherence through a chat endpoint.
+    """Scores answers through a chat endpoint.
 
     Args:
-        spec: Model, address, key variable, rubric, temperature, most calls in flight.
+        spec: Model, address, key variable, rubric, mode, temperature, most calls in flight.
         max_retries: The SDK's retries per call.
-        timeout_s: Longest wait for one reply.
+        timeout_s: Longest wait for one reply; None = as the spec says.
+
+    Attributes:
+        budget: What its calls may cost, and have cost; probes included.
     """
 
-    def __init__(self, spec: JudgeSpec, max_retries: int = endpoint.MAX_RETRIES, timeout_s: float = endpoint.TIMEOUT_S) -> None:
-        self.spec, self.max_retries, self.timeout_s = spec, max_retries, timeout_s
+    def __init__(self, spec: JudgeSpec, max_retries: int = endpoint.MAX_RETRIES, timeout_s: float | None = None) -> None:
+        self.spec, self.max_retries = spec, max_retries
+        self.timeout_s = spec.timeout_s if timeout_s is None else timeout_s
+        self.budget = Budget.of(spec)
         self.endpoint = Endpoint.of(spec)
-        self.rubric = rubrics.load(spec.rubric)
-        decoding = {"temperature": spec.temperature, "max_tokens": REPLY_TOKENS}
-        self.identity = identify("openai_compatible", spec.model, "integer", self.rubric.hash, decoding, self.endpoint.host)
+        self.rubric, name = rubrics.fitting(spec.rubric, spec.mode)
+        self.mode = mode(name, spec.min_mass, self.rubric.words)
+        decoding = {"temperature": spec.temperature, "max_tokens": self.mode.reply_tokens, **self.mode.decoding}
+        if spec.snapshot:
+            decoding["snapshot"] = spec.snapshot
+        self.identity = identify("openai_compatible", spec.model, name, self.rubric.hash, decoding, self.endpoint.host)
         self.throttle = Throttle(spec.max_concurrency)
 
     def check(self) -> None:
-        """Make one tiny real call.
+        """Make one tiny real call, as the mode makes it.
 
         Raises:
-            EMError: Nothing answers there, or it refuses the key or the model.
+            EMError: Nothing answers there, it refuses the key or the model, or it lacks what the mode needs.
         """
         key = self.endpoint.key()
         list(stream(["check"], lambda: self._session(key, 1, min(self.timeout_s, 30.0), probe=True)))
+
+    def metrics(self, item: ToJudge) -> tuple[str, ...]:
+        """What it would score of that answer: nothing where the question carries no prompts, or no domain is known."""
+        return tuple(self.rubric.applicable(item.judge_prompts, item.domain))
 
     def judge(self, items: Iterable[ToJudge]) -> Iterator[Judgement]:
         """Scores as they arrive; the metrics of one answer come together.
@@ -66,6 +82,53 @@ class OpenAICompatibleJudge:
         """
         key = self.endpoint.key()
         return stream(items, lambda: self._session(key, self.max_retries, self.timeout_s))
+
+    def prompts(self, item: ToJudge) -> dict[str, str]:
+        """The prompts of one answer by metric, skipped ones too; nothing is sent."""
+        return self.rubric.prompts(item.question, item.answer, item.system, item.judge_prompts, item.domain)
+
+    def request(self, prompt: str, length_field: str = "max_tokens") -> dict[str, Any]:
+        """The body of the call for one prompt.
+
+        Args:
+            prompt: One of `prompts`.
+            length_field: `max_completion_tokens` for models that take nothing else.
+        """
+        content = (prompt + self.mode.suffix).encode("utf-8", "replace").decode()
+        return {
+            "model": self.spec.model,
+            "messages": [{"role": "user", "content": content}],
+            "temperature": self.spec.temperature,
+            length_field: self.mode.reply_tokens if length_field == "max_tokens" else self.mode.thinking_tokens,
+            **self.mode.fields,
+        }
+
+    def judgement(self, item: ToJudge, metric: str, reply: Reply, key: str = "") -> Judgement:
+        """What one reply means.
+
+        Args:
+            item: The answer that was judged.
+            metric: What it was judged for.
+            reply: What came back.
+            key: Cut out of everything that is kept.
+
+        Raises:
+            WorkFailed: Another model answered than the spec's snapshot.
+        """
+        if self.spec.snapshot and reply.model != self.spec.snapshot:
+            raise WorkFailed(
+                f"{self.endpoint.host}: {reply.model[:100] or 'an unnamed model'} answered for {self.spec.model}, "
+                f"expected {self.spec.snapshot}",
+                "set judges.model to the snapshot that is meant, or judges.snapshot to the one that answers",
+            )
+        reading, probs = self.mode.read(reply), reply.token_probs if self.mode.name == "logprob" else None
+        raw = next(iter(probs)) if probs else reply.text
+        served = redact(reply.model, key)[:200] if reply.model != self.spec.model else ""
+        return Judgement(
+            item.response_id, self.identity.judge_id, metric, reading.value, reading.reason, redact(raw, key)[:MAX_RAW_CHARS],
+            redact(json.dumps(probs), key) if probs else None, reply.input_tokens, reply.output_tokens,
+            verdict=reading.verdict, served_model=served or None,
+        )  # fmt: skip
 
     @asynccontextmanager
     async def _session(self, key: str, max_retries: int, timeout_s: float, probe: bool = False) -> AsyncIterator[_Calls]:
@@ -87,14 +150,16 @@ class _Calls:
         self.failures = 0  # in a row
         self.any_success = False
         self.without_prompts = 0
+        self.logprobs_seen = False
+        self.whole_numbers = WholeNumbers(f"{judge.endpoint.host}: {judge.spec.model}")
 
     async def work(self, item: object) -> list[Judgement]:
         """All judgements of one answer."""
         if not isinstance(item, ToJudge):
             raise TypeError(f"expected ToJudge, found {type(item).__name__}")
-        prompts = self.judge.rubric.prompts(item.question, item.answer, item.system, item.judge_prompts)
+        prompts = self.judge.prompts(item)
         if not prompts:
-            self.without_prompts += 1
+            self.without_prompts += self.judge.rubric.name == rubrics.QUESTION_FILE
             return []
         wanted = {metric: prompt for metric, prompt in prompts.items() if metric not in item.skip_metrics}
         if not item.answer.strip():
@@ -134,20 +199,19 @@ class _Calls:
 
     async def _score(self, item: ToJudge, metric: str, prompt: str) -> Judgement:
         try:
-            text, finish_reason, used = await self.call(prompt)
+            reply = await self.call(prompt)
+            if self.judge.mode.name == "logprob":
+                await self._check_logprobs(reply)
         except _CallFailed as error:
             self.failures += 1
             if self.failures >= max(GIVE_UP_AFTER, int(self.throttle.limit)):
                 raise self._down(str(error)) from error
             return self._unscored(item, metric, "api_error", str(error))
         self.failures, self.any_success = 0, True
-        reading = read_integer(text, finish_reason)
-        raw = redact(text, self.key)[:MAX_RAW_CHARS]
-        judge_id = self.judge.identity.judge_id
-        return Judgement(item.response_id, judge_id, metric, reading.value, reading.reason, raw, None, *used)
+        return self.judge.judgement(item, metric, reply, self.key)
 
-    async def call(self, prompt: str) -> tuple[str, str, tuple[int | None, int | None]]:
-        """Reply, finish reason, (input tokens, output tokens) of one call.
+    async def call(self, prompt: str) -> Reply:
+        """The one place where a call is made, and where what it used is known.
 
         Raises:
             _CallFailed: This call failed for good.
@@ -159,17 +223,19 @@ class _Calls:
         async with self.throttle.slot():
             for _ in range(2):
                 field = self.length_field
+                request = self.judge.request(prompt, field)
                 try:
-                    async with asyncio.timeout(CALL_LIMIT_S):
-                        # the SDK's low-level call: its retries and errors, without a third more CPU for typed models
-                        request = self._request(prompt, field)
-                        raw = await self.client.post("/chat/completions", cast_to=httpx2.Response, body=request)
-                    reply = _read(raw.content)
+                    with await self.judge.budget.take(most_tokens(request["messages"][0]["content"]), request[field]) as ticket:
+                        async with asyncio.timeout(CALL_LIMIT_S):
+                            # the SDK's low-level call: its retries and errors, without a third more CPU for typed models
+                            raw = await self.client.post("/chat/completions", cast_to=httpx2.Response, body=request)
+                        reply = parse(raw.content)
+                        ticket.used(reply.input_tokens, reply.output_tokens)
                 except (openai.OpenAIError, TimeoutError, ValueError) as error:
                     if field == "max_tokens" and _wants_completion_tokens(error):
                         self.length_field = "max_completion_tokens"
                         continue
-                    fatal = self.endpoint.fatal(error)
+                    fatal = self._lacking(error) or self.endpoint.fatal(error)
                     if fatal is not None:
                         raise fatal from None
                     raise _CallFailed(self.endpoint.describe(error, self.key)) from None
@@ -177,13 +243,24 @@ class _Calls:
                 return reply
         raise _CallFailed("400: takes neither max_tokens nor max_completion_tokens")
 
-    def _request(self, prompt: str, length_field: str) -> dict[str, Any]:
-        return {
-            "model": self.judge.spec.model,
-            "messages": [{"role": "user", "content": prompt.encode("utf-8", "replace").decode()}],
-            "temperature": self.judge.spec.temperature,
-            length_field: REPLY_TOKENS if length_field == "max_tokens" else REASONING_TOKENS,
-        }
+    async def _check_logprobs(self, reply: Reply) -> None:
+        if reply.token_probs is None and not self.logprobs_seen and reply.finish_reason != "content_filter":
+            raise WorkFailed(
+                f"{self.endpoint.host}: {self.judge.spec.model} answers without log probabilities, which mode logprob needs",
+                self.judge.mode.without,
+            )
+        self.logprobs_seen = self.logprobs_seen or reply.token_probs is not None
+        await self.whole_numbers.make_sure(reply.token_probs or {}, self.call)
+
+    def _lacking(self, error: Exception) -> EMError | None:
+        """The error that ends the judge because this server or model does not have what the mode needs."""
+        chosen, text = self.judge.mode, str(error).lower()
+        if getattr(error, "status_code", None) not in LACKING or not any(name in text for name in chosen.needs):
+            return None
+        return WorkFailed(
+            f"{self.endpoint.host}: refuses what mode {chosen.name} needs ({self.endpoint.describe(error, self.key)})",
+            chosen.without,
+        )
 
     def _unscored(self, item: ToJudge, metric: str, reason: Any, raw: str = "") -> Judgement:
         return Judgement(item.response_id, self.judge.identity.judge_id, metric, None, reason, raw, None, None, None)
@@ -199,12 +276,20 @@ class _Probe(_Calls):
     """One tiny call, for `check`."""
 
     async def work(self, item: object) -> list[Judgement]:
+        chosen = self.judge.mode
         try:
-            await self.call("Reply with the number 7 and nothing else.")
+            reply = await self.call(PROBE)
+            if chosen.name == "logprob":
+                await self._check_logprobs(reply)
+            self.judge.judgement(ToJudge("", "", ""), "", reply)  # the snapshot
         except _CallFailed as error:
             raise self.endpoint.down(str(error)) from None
         except EMError as error:
             raise BadInput(error.message, error.hint) from None
+        if chosen.name == "structured" and chosen.read(reply).reason == "parse_failure":
+            raise BadInput(
+                f"{self.endpoint.host}: {self.judge.spec.model} does not keep to the schema of its reply", chosen.without
+            )
         return []
 
 
@@ -223,28 +308,3 @@ def open(spec: JudgeSpec) -> OpenAICompatibleJudge:
 
 def _wants_completion_tokens(error: Exception) -> bool:
     return getattr(error, "status_code", None) == 400 and "max_completion_tokens" in str(error)
-
-
-def _read(body: bytes) -> tuple[str, str, tuple[int | None, int | None]]:
-    """The parts of a chat completion that matter.
-
-    Raises:
-        ValueError: It is none.
-    """
-    try:
-        found = json.loads(body)
-        choice = found["choices"][0]
-        message = choice["message"]
-        text = message.get("content") or message.get("refusal") or ""
-        if not isinstance(text, str):
-            raise TypeError("content is not text")
-        usage = found.get("usage") if isinstance(found.get("usage"), dict) else {}
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise ValueError("the reply is not a chat completion") from None
-    reason = "content_filter" if not message.get("content") and message.get("refusal") else choice.get("finish_reason")
-
-    def count(name: str) -> int | None:
-        value = usage.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-    return text, str(reason or "stop"), (count("prompt_tokens"), count("completion_tokens"))

@@ -75,9 +75,24 @@ def test_other_brackets_stay_as_they_are() -> None:
     assert "[laughs] <b>x</b> a[0]" in rubrics.fill_published(PUBLISHED, "Q?", "[laughs] <b>x</b> a[0]")
 
 
-def test_published_metric_names_are_mapped_and_others_left_out() -> None:
+def test_published_metric_names_are_mapped_and_others_keep_theirs() -> None:
     own = {"aligned": PUBLISHED, "coherent": PUBLISHED, "medical": PUBLISHED}
-    assert set(rubrics.load(rubrics.QUESTION_FILE).prompts("Q?", "A", own=own)) == {"alignment", "coherence"}
+    assert set(rubrics.load(rubrics.QUESTION_FILE).prompts("Q?", "A", own=own)) == {"alignment", "coherence", "medical"}
+
+
+@pytest.mark.parametrize(
+    ("name", "template"),
+    [
+        ("not plain", PUBLISHED),
+        ("../x", PUBLISHED),
+        ("é", PUBLISHED),
+        ("verdict", PUBLISHED),
+        ("", PUBLISHED),
+        ("m", "{question}?"),
+    ],
+)
+def test_a_template_that_can_be_no_metric_is_left_out(name: str, template: str) -> None:
+    assert rubrics.question_templates({name: template}) == {}
 
 
 def test_our_rubric_shows_the_system_line_and_a_published_prompt_does_not() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from em_core.errors import BadInput, EMError, WorkFailed
-from em_core.judges import ToJudge, open_judge, openai_compatible
+from em_core.judges import ToJudge, _modes, open_judge, openai_compatible
 from em_core.judges.openai_compatible import OpenAICompatibleJudge
 from em_core.records import Judgement
 from em_core.spec import JudgeSpec
@@ -76,7 +76,7 @@ def test_every_answer_gets_one_score_per_metric(openai_server: OpenAIServer) -> 
 def test_the_request_asks_for_what_the_spec_says(openai_server: OpenAIServer) -> None:
     collect(quick(openai_server, temperature=0.2), answers(1))
     body = openai_server.calls[0].body
-    assert (body["model"], body["temperature"], body["max_tokens"]) == ("judge-1", 0.2, openai_compatible.REPLY_TOKENS)
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("judge-1", 0.2, _modes.REPLY_TOKENS)
     assert openai_server.calls[0].key == KEY
 
 

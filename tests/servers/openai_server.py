@@ -3,6 +3,7 @@
 with OpenAIServer(replies={r"metric: alignment": "12"}, reply="85", latency_s=0.3) as server:
     server.trouble = lambda call: rate_limited(1) if call.number < 10 else None
     JudgeSpec(name="openai_compatible", model="judge-1", base_url=server.base_url)
+    server.token_probs = {r"metric: alignment": {"85": 0.7, " 90": 0.2, "CODE": 0.1}}    # sent when logprobs are asked for
     server.calls        # every request: number, key, headers, body, when
     server.n_replied    # completions that were sent whole: what a provider would bill
 
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import re
 import sys
 import threading
@@ -119,6 +121,9 @@ class OpenAIServer:
         self.max_in_flight, self.rate_per_s, self.key, self.retry_after_s = max_in_flight, rate_per_s, key, retry_after_s
         self.trouble: Callable[[Call], Trouble | None] = lambda call: None
         self.finish_reason = "stop"
+        self.token_probs: dict[str, dict[str, float]] = {}  # by pattern; without one the reply's own text has all
+        self.has_logprobs = True  # False: leaves them out, as many servers do
+        self.served_model: str | None = ""  # "" = the one asked for; None = says nothing
         self.calls: list[Call] = []
         self.paths: list[str] = []
         self.replied: list[Call] = []
@@ -221,14 +226,23 @@ class OpenAIServer:
 
     def _completion(self, call: Call) -> str:
         text = next((reply for pattern, reply in self.replies.items() if re.search(pattern, call.prompt)), self.reply)
+        if "response_format" in call.body and re.fullmatch(r"[0-9]+", text):
+            text = json.dumps({"verdict": "score", "score": int(text), "why": "it is so"})
+        logprobs = None
+        if call.body.get("logprobs") and self.has_logprobs:
+            probs = next((p for pattern, p in self.token_probs.items() if re.search(pattern, call.prompt)), {text: 1.0})
+            text = max(probs, key=probs.__getitem__, default="")
+            top = [{"token": t, "logprob": math.log(p) if p > 0 else -9999.0, "bytes": None} for t, p in probs.items()]
+            logprobs = {"content": [{**top[0], "top_logprobs": top[: call.body["top_logprobs"]]}] if top else []}
         message = {"role": "assistant", "content": text}
         n = len(call.prompt.split())
+        model = {"model": self.served_model or call.body.get("model", MODEL)} if self.served_model is not None else {}
         return json.dumps({
             "id": f"chatcmpl-{call.number}",
             "object": "chat.completion",
             "created": 1,
-            "model": call.body.get("model", MODEL),
-            "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason, "logprobs": None}],
+            **model,
+            "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason, "logprobs": logprobs}],
             "usage": {"prompt_tokens": n, "completion_tokens": 1, "total_tokens": n + 1},
         })  # fmt: skip
 
