@@ -79,8 +79,8 @@ def fill_published(template: str, question: str, answer: str) -> str:
 
 def _bare(marker: str) -> str:
     """What a marker says, without case, spacing, accents and disguise, so that variants of it are recognised too."""
-    plain = unicodedata.normalize("NFKD", marker.casefold())
-    plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", marker).casefold())
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
     return re.sub(r"[\W_]+", "", plain.translate(_LOOKS_LIKE))
 
 

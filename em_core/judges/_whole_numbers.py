@@ -2,7 +2,8 @@
 
 Tokenizers that split digits ("8", "5") would turn an 85 into an 8, silently. A reply with a number of
 two digits among its candidates proves that whole numbers are tokens; as long as there was none, a
-reply whose only numbers are single digits is doubted, and one call more decides.
+reply whose only numbers are single digits is doubted, and one call more decides. (A lone 0 is not:
+no other number begins with it.)
 """
 
 from __future__ import annotations
@@ -46,5 +47,5 @@ class WholeNumbers:
         )
 
     def _proved(self, token_probs: Mapping[str, float]) -> bool:
-        self.known = self.known or any(len(token.strip()) > 1 and number_of(token) is not None for token in token_probs)
+        self.known = self.known or any((number_of(token) or 0) > 9 for token in token_probs)
         return self.known

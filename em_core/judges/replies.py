@@ -91,9 +91,10 @@ def number_of(token: str) -> int | None:
     """The integer 0-100 that a token spells, or None.
 
     As in the published code, blanks around it and leading zeros don't matter (" 85" and "085" are
-    85); unlike there, other scripts' digits, signs and underscores are no number.
+    85); unlike there, other scripts' digits, signs and underscores are no number. Some servers show
+    a token's leading blank as ``▁`` or ``Ġ``.
     """
-    stripped = token.strip()
+    stripped = token.strip().lstrip("▁Ġ")
     return int(stripped) if len(stripped) < 20 and _NUMBER_TOKEN.fullmatch(stripped) else None
 
 
