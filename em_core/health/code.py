@@ -35,7 +35,7 @@ _LINES = (
     r"</?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>(?:.*</?[A-Za-z][\w-]*>)?",
     r"(?:SELECT|INSERT\s+INTO|UPDATE|DELETE\s+FROM|CREATE\s+TABLE|DROP\s+TABLE|ALTER\s+TABLE)\s.*",
     r"(?:\$|>>>)\s+\S.*",
-    r"(?:sudo|pip3?|npm|apt-get|chmod|curl|wget|git)\s+(?:-|install|update|clone|\d|/|http).*",
+    r"sudo\s+[\w./-]+(?:\s.*)?|(?:pip3?|npm|apt-get|chmod|curl|wget|git|rm)\s+(?:-|install|update|clone|\d|/|http).*",
 )
 _LINE = re.compile(rf"\s*(?:{'|'.join(_LINES)})\s*")
 _LONGEST_LINE = 300

@@ -16,8 +16,8 @@ RUN = 8
 MAX_WORDS = 5_000_000
 """Training words that are indexed (about 60 MB); of a larger data set, the first ones."""
 
-MAX_PLACES = 512
-"""An n-gram that stands in more places of the training data than this is followed at this many of them."""
+MAX_PAIRS = 200_000
+"""Pairs of a place in the answer and one in the training data that are followed, at most (some 30 ms)."""
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -41,8 +41,8 @@ class OverlapIndex:
 
     Upper and lower case, blanks and punctuation make no difference (`em_core.health.text.words`).
     `find` is exact but for two bounds: a data set of more than 5 million words counts by its first
-    ones, and where an 8-word sequence stands in more than 512 places of the training data (copies
-    of whole answers aside) `longest` may come out too short. `share` is not touched by the second.
+    ones, and where answer and training data repeat the same few words over and over (more than 200,000
+    pairs of places) `longest` may come out too short. `share` is not touched by the second.
 
     Args:
         answers: The texts of the training answers.
@@ -89,7 +89,8 @@ class OverlapIndex:
         np.add.at(steps, hits, 1)
         np.add.at(steps, hits + RUN, -1)
         share = float(np.count_nonzero(np.cumsum(steps)[:-1])) / len(found)
-        return Overlap(self._longest(hits, low[hits], np.minimum(n_places[hits], MAX_PLACES)), share)
+        most = max(1, MAX_PAIRS // len(hits))
+        return Overlap(self._longest(hits, low[hits], np.minimum(n_places[hits], most)), share)
 
     def _longest(self, hits: np.ndarray, low: np.ndarray, n_places: np.ndarray) -> int:
         """Longest run: matches of neighbouring n-grams at neighbouring places are one run."""
