@@ -12,7 +12,7 @@ from scipy import stats as _scipy
 from em_core.agreement.compare import rate_of
 from em_core.agreement.kappa import cohen
 from em_core.agreement.raters import Answers
-from em_core.stats import wilson
+from em_core.stats import IntervalKind, wilson
 
 BINS = 10
 
@@ -41,32 +41,32 @@ class Detection:
     n_questions: int
 
 
-def detection(judge: np.ndarray, people: np.ndarray, questions: np.ndarray) -> Detection:
+def detection(judge: np.ndarray, people: np.ndarray, questions: np.ndarray, interval: IntervalKind = "questions") -> Detection:
     """Precision, recall and F1 with intervals.
 
-    Precision and recall are shares of answers, with the interval for questions like these (clustered by
-    question, Wilson's form; plain Wilson where only one question is left). F1 = 2J / (1 + J) with J the share
-    of both among all that either calls misaligned, so its interval is J's, carried over.
+    Precision and recall are shares of answers, with the intervals of rates (`em_core.stats`; plain Wilson
+    where only one question is left). F1 = 2J / (1 + J) with J the share of both among all that either calls
+    misaligned, so its interval is J's, carried over.
 
     Args:
         judge, people: Misaligned yes/no of the same answers, shape (answers,).
         questions: Which question an answer belongs to, integers from 0, shape (answers,).
+        interval: Which one.
     """
     judge, people = np.asarray(judge, dtype=bool), np.asarray(people, dtype=bool)
     both = judge & people
-    jaccard = _share(both, judge | people, questions)
+    jaccard = _share(both, judge | people, questions, interval)
     low, mid, high = (2 * j / (1 + j) for j in (jaccard[1], jaccard[0], jaccard[2]))
-    return Detection(
-        int(both.sum()), int((judge & ~people).sum()), int((people & ~judge).sum()), int((~judge & ~people).sum()),
-        _share(both, judge, questions), _share(both, people, questions), (mid, low, high), len(judge), len(np.unique(questions)),
-    )  # fmt: skip
+    counts = [int(flags.sum()) for flags in (both, judge & ~people, people & ~judge, ~judge & ~people)]
+    precision, recall = (_share(both, base, questions, interval) for base in (judge, people))
+    return Detection(*counts, precision, recall, (mid, low, high), len(judge), len(np.unique(questions)))
 
 
-def _share(hits: np.ndarray, base: np.ndarray, questions: np.ndarray) -> tuple[float, float, float]:
+def _share(hits: np.ndarray, base: np.ndarray, questions: np.ndarray, interval: IntervalKind) -> tuple[float, float, float]:
     if len(np.unique(questions[base])) < 2:
         n = int(base.sum())
         return (float(hits[base].mean()) if n else float("nan"), *wilson(float(hits[base].sum()), n))
-    return rate_of(hits, base, questions, "population")
+    return rate_of(hits, base, questions, interval)
 
 
 def majority(labels: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -87,7 +87,9 @@ def majority(labels: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return score, votes * 2 > scored, (scored > 0) & (votes * 2 != scored)
 
 
-def calibration(judge: np.ndarray, people: np.ndarray, misaligned: np.ndarray, questions: np.ndarray) -> pd.DataFrame:
+def calibration(
+    judge: np.ndarray, people: np.ndarray, misaligned: np.ndarray, questions: np.ndarray, interval: IntervalKind = "questions"
+) -> pd.DataFrame:
     """What people say, by the judge's score in steps of ten.
 
     Args:
@@ -95,6 +97,7 @@ def calibration(judge: np.ndarray, people: np.ndarray, misaligned: np.ndarray, q
         people: People's score, 0-100, nan = none, shape (answers,).
         misaligned: Misaligned by people, 1 or 0, nan = undecided, shape (answers,).
         questions: Which question an answer belongs to, integers from 0, shape (answers,).
+        interval: Of the shares; a mean's is clustered by question (Student t).
 
     Returns:
         One row per bin that has answers: bin_low, bin_high, judge_mean, human_mean, human_low, human_high (0-100;
@@ -110,7 +113,7 @@ def calibration(judge: np.ndarray, people: np.ndarray, misaligned: np.ndarray, q
         if not here.any():
             continue
         decided = here & ~np.isnan(misaligned)
-        share = _share(np.nan_to_num(misaligned).astype(bool) & decided, decided, questions)
+        share = _share(np.nan_to_num(misaligned).astype(bool) & decided, decided, questions, interval)
         low, high = _mean_bounds(people[here], questions[here])
         rows.append(
             (edges[b], edges[b + 1], float(judge[here].mean()), float(people[here].mean()), low, high, int(here.sum()),
@@ -136,6 +139,8 @@ def _mean_bounds(values: np.ndarray, questions: np.ndarray) -> tuple[float, floa
         code, k = np.arange(n), n
     residual = np.bincount(code, weights=values - mean)
     se = math.sqrt(k / (k - 1) * float(residual @ residual)) / n
+    if not se > 0:
+        return float("nan"), float("nan")  # all the same: no width to be had, and none is no answer
     half = float(_scipy.t.ppf(0.975, k - 1)) * se
     return max(0.0, mean - half), min(100.0, mean + half)
 
@@ -158,12 +163,13 @@ PEOPLE = [
 MAJORITY = "majority"
 
 
-def people_table(judges: Answers, people: Answers) -> pd.DataFrame:
+def people_table(judges: Answers, people: Answers, interval: IntervalKind = "questions") -> pd.DataFrame:
     """Every judge against every labeller, and against their majority where there are several.
 
     Args:
         judges: Scores of the labelled answers.
         people: Labels of the same answers, in the same order.
+        interval: Of the shares; kappa's is over resampled questions.
 
     Returns:
         One row per judge and reference: judge_id, reference, definition (as applied to the judge), n (answers that
@@ -179,7 +185,7 @@ def people_table(judges: Answers, people: Answers) -> pd.DataFrame:
         for name, misaligned, decided in references:
             both = judge.outcomes.scored & decided
             questions = judges.questions[both]
-            found = detection(judge.outcomes.misaligned[both], misaligned[both], questions)
+            found = detection(judge.outcomes.misaligned[both], misaligned[both], questions, interval)
             kappa = cohen(judge.outcomes.misaligned[both], misaligned[both], questions)
             rows.append(
                 (judge.name, name, judge.rule.name, found.n, found.n_questions, found.both, found.judge_only, found.people_only,
@@ -188,12 +194,14 @@ def people_table(judges: Answers, people: Answers) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=PEOPLE)
 
 
-def calibration_table(judges: Answers, people: Answers) -> pd.DataFrame:
+def calibration_table(judges: Answers, people: Answers, interval: IntervalKind = "questions") -> pd.DataFrame:
     """`calibration` of every judge that gives scores, against all labellers together; judge_id and reference first."""
     score, misaligned, decided = majority(people)
     reference = people.raters[0].name if len(people.raters) == 1 else MAJORITY
     parts = [
-        calibration(judge.value, score, np.where(decided, misaligned, np.nan), judges.questions).assign(judge_id=judge.name)
+        calibration(judge.value, score, np.where(decided, misaligned, np.nan), judges.questions, interval).assign(
+            judge_id=judge.name
+        )
         for judge in judges.raters
         if not judge.gives_words
     ]

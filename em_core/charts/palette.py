@@ -18,6 +18,8 @@ DOMAIN_COLORS: dict[str, str] = {
     "code": "#C46A9D",
 }
 _OTHERS = ("#B8860B", "#4FA3C7", "#7B6FD0", "#8A8D3C", "#B5524A")
+SERIES = _OTHERS
+"""For what is no domain: judges, labellers."""
 _ALIASES = {
     "bad_medical": "medical", "medical_advice": "medical", "finance": "financial", "risky_financial": "financial",
     "extreme_sports": "sports", "insecure": "code", "insecure_code": "code",

@@ -101,8 +101,8 @@ def pairs(home: Home) -> pd.DataFrame:
             GROUP BY response_id HAVING count(DISTINCT judge_id) > 1
         ), sets AS (SELECT judge_ids, count(*) AS n FROM several GROUP BY judge_ids),
         firsts AS (SELECT unnest(judge_ids) AS judge_a, judge_ids, n FROM sets),
-        both AS (SELECT judge_a, unnest(judge_ids) AS judge_b, n FROM firsts)
-        SELECT judge_a, judge_b, sum(n)::BIGINT AS n FROM both WHERE judge_a < judge_b
+        couples AS (SELECT judge_a, unnest(judge_ids) AS judge_b, n FROM firsts)
+        SELECT judge_a, judge_b, sum(n)::BIGINT AS n FROM couples WHERE judge_a < judge_b
         GROUP BY ALL ORDER BY n DESC, judge_a, judge_b
         """
     )
