@@ -226,7 +226,9 @@ def layer_kinds(config: Any) -> tuple[set[str], int | None]:
         BadInput: A kind whose cache cannot be shared between branches.
     """
     window: int | None = getattr(config, "sliding_window", None)
-    kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if window else ["full_attention"]))
+    plain = hasattr(config, "num_attention_heads") or hasattr(config, "n_head")
+    assumed = "sliding_attention" if window else "full_attention" if plain else "no attention"
+    kinds = set(getattr(config, "layer_types", None) or [assumed])
     if kinds - _PLAIN:
         raise BadInput(
             f"judge `local` cannot use a {config.model_type} model: its layers are {', '.join(sorted(kinds))}",

@@ -6,6 +6,7 @@ of its tokens' probabilities, times the probability that no further digit follow
 
     P(85) = sum over spellings of P(tokens) * (1 - P(next token begins with a digit))
 
+What else may follow is not looked at ("85/100" is 85), as in the published rule, which reads one token.
 Nothing here knows a model: `Walk` says which nodes it needs next-token probabilities for, level by level.
 """
 
