@@ -4,7 +4,7 @@ import streamlit as st
 
 from em_core import definitions
 from em_core.supervisor.evidence import list_runs
-from pages.shared import core, filters, panels, tables, words
+from pages.shared import changes, core, filters, health, panels, tables, words
 
 REFRESH_S = 3.0
 
@@ -46,7 +46,10 @@ def view() -> None:
     st.caption(tables.summary(chosen))
     if chosen["toy"].any():
         words.toy_notice()
+    changes.judge_warnings(judge_id)
 
+    changes.show(chosen, definition, interval, judge_id)
+    health.show(chosen, "trajectories", judge_id)
     st.subheader("Numbers behind the chart")
     tables.rates(chosen, "trajectories")
 

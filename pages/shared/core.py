@@ -13,17 +13,20 @@ import streamlit as st
 from em_core import definitions, supervisor
 from em_core.errors import BadInput, Busy, EMError
 from em_core.home import PROJECT, Home
+from em_core.store import agreement, queries, reader, trajectories
 from em_core.store import plane as store_plane
-from em_core.store import queries, reader
 from em_core.store import rates as store_rates
 from em_core.store.publish import publish
+from em_core.view.judge_notes import mixed_models
 from pages.shared.words import plain
 
 __all__ = [
     "PROJECT",
+    "changes",
     "generation",
     "guarded",
     "home",
+    "judge_notes",
     "judges",
     "keep_running",
     "plane",
@@ -107,6 +110,30 @@ def plane(definition: str, interval: str, judge_id: str, chosen: pd.DataFrame) -
     """The EM rate under every threshold and gate, of the answers behind these rows of rates, pooled."""
     cells = list(chosen[["run_id", "step", "question_set"]].itertuples(index=False, name=None))
     return _plane(str(home().root), generation(), definition, interval, judge_id, cells)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _changes(
+    root: str, generation: str, definition: str, interval: Any, judge_id: str, runs: tuple[str, ...], sets: tuple[str, ...]
+) -> pd.DataFrame:
+    rule = definitions.get(definition)
+    return trajectories.changes(Home(home().root), rule, run_ids=runs, judge_id=judge_id, question_sets=sets, kind=interval)
+
+
+def changes(definition: str, interval: str, judge_id: str, chosen: pd.DataFrame) -> pd.DataFrame:
+    """When each line of the runs in these rates changed (`em_core.store.trajectories.changes`)."""
+    runs, sets = (tuple(sorted(chosen[column].unique())) for column in ("run_id", "question_set"))
+    return _changes(str(home().root), generation(), definition, interval, judge_id, runs, sets)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _served(root: str, generation: str) -> pd.DataFrame:
+    return agreement.served_models(Home(home().root))
+
+
+def judge_notes(judge_id: str) -> list[str]:
+    """What a reader of this judge's scores must know: several models may have answered under its name."""
+    return mixed_models(_served(str(home().root), generation()), [judge_id])
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -98,9 +98,9 @@ def test_home_shows_the_key_numbers_with_interval_and_n(full, monkeypatch):
 
 def test_two_judges_are_never_in_one_chart(full, monkeypatch):
     app = visit(full, monkeypatch, PAGES[3])
-    assert set(app.dataframe[0].value["judge_id"]) == {"judge0"}
+    assert set(app.dataframe[-1].value["judge_id"]) == {"judge0"}
     app.selectbox(key="judge").select("judge1").run()
-    assert set(app.dataframe[0].value["judge_id"]) == {"judge1"}
+    assert set(app.dataframe[-1].value["judge_id"]) == {"judge1"}
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_two_judges_are_never_in_one_chart(full, monkeypatch):
 def test_the_link_is_the_view(query, column, values, full, monkeypatch):
     app = visit(full, monkeypatch, PAGES[3], **query)
     assert not app.exception
-    assert set(app.dataframe[0].value[column]) == values
+    assert set(app.dataframe[-1].value[column]) == values
 
 
 def test_trajectories_name_the_definitions_rule_and_start_at_the_baseline(full, monkeypatch):
     app = visit(full, monkeypatch, PAGES[3])
     assert "share of coherent answers" in words(app).replace("\\", "")
-    assert 0 in set(app.dataframe[0].value["step"])
+    assert 0 in set(app.dataframe[-1].value["step"])
 
 
 def test_launch_shows_plan_command_and_yaml(full, monkeypatch):
