@@ -29,7 +29,7 @@ from em_core.records import Judgement
 from em_core.spec import JudgeSpec
 
 CALL_LIMIT_S = 900.0
-"""One call with all its retries; beyond that it is `api_error`."""
+"""One call with all its retries (or one reply, where the spec waits longer); beyond that it is `api_error`."""
 GIVE_UP_AFTER = 20
 """Failed calls in a row, at least one per call in flight, after which the server counts as down."""
 LACKING = (400, 403, 404, 422, 501)
@@ -226,7 +226,7 @@ class _Calls:
                 request = self.judge.request(prompt, field)
                 try:
                     with await self.judge.budget.take(most_tokens(request["messages"][0]["content"]), request[field]) as ticket:
-                        async with asyncio.timeout(CALL_LIMIT_S):
+                        async with asyncio.timeout(max(CALL_LIMIT_S, self.judge.timeout_s)):
                             # the SDK's low-level call: its retries and errors, without a third more CPU for typed models
                             raw = await self.client.post("/chat/completions", cast_to=httpx2.Response, body=request)
                         reply = parse(raw.content)
@@ -286,10 +286,11 @@ class _Probe(_Calls):
             raise self.endpoint.down(str(error)) from None
         except EMError as error:
             raise BadInput(error.message, error.hint) from None
-        if chosen.name == "structured" and chosen.read(reply).reason == "parse_failure":
-            raise BadInput(
-                f"{self.endpoint.host}: {self.judge.spec.model} does not keep to the schema of its reply", chosen.without
+        if chosen.name in ("structured", "logprob") and chosen.read(reply).reason == "parse_failure":
+            found = (
+                "keep to the schema of its reply" if chosen.name == "structured" else "begin its reply with the number asked for"
             )
+            raise BadInput(f"{self.endpoint.host}: {self.judge.spec.model} does not {found}", chosen.without)
         return []
 
 

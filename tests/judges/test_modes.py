@@ -231,6 +231,12 @@ def test_check_tells_of_a_server_that_ignores_the_schema(openai_server: OpenAISe
         judge(openai_server, mode="structured").check()
 
 
+def test_check_tells_of_a_judge_that_does_not_begin_with_a_number(openai_server: OpenAIServer) -> None:
+    openai_server.token_probs = {"": {"The": 0.9, "85": 0.1}}
+    with pytest.raises(BadInput, match="begin its reply"):
+        judge(openai_server, mode="logprob").check()
+
+
 # --- verdict -------------------------------------------------------------------------------------
 
 

@@ -225,7 +225,7 @@ def test_a_body_that_trickles_is_given_up_too(openai_server: OpenAIServer, monke
     monkeypatch.setattr(openai_compatible, "CALL_LIMIT_S", 1.0)
     openai_server.trouble = lambda call: Trouble(trickle_s=0.1) if "number 1." in call.prompt else None
     began = time.monotonic()
-    kept, failed = collect(quick(openai_server), answers(3))
+    kept, failed = collect(quick(openai_server, timeout_s=1.0), answers(3))
     assert failed is None
     assert time.monotonic() - began < 8
     assert Counter(j.unscored_reason for j in kept) == {None: 4, "api_error": 2}

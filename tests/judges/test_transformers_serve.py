@@ -103,3 +103,15 @@ def test_a_real_server_refuses_an_unknown_model_in_words(served: tuple[str, str]
     with pytest.raises(BadInput) as caught:
         judge.check()
     assert caught.value.hint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "says"), [("logprob", "log probabilities"), ("structured", "schema")])
+def test_a_real_server_that_ignores_what_a_mode_needs_is_found_out(served: tuple[str, str], mode: str, says: str) -> None:
+    base_url, model = served
+    judge = open_judge(
+        JudgeSpec(name="openai_compatible", model=model, base_url=base_url, api_key_env="NOT_SET_ANYWHERE", mode=mode)  # type: ignore[arg-type]
+    )
+    with pytest.raises(BadInput, match=says) as caught:
+        judge.check()
+    assert "judges.mode" in caught.value.hint
