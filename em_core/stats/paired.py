@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize as _optimize
 from scipy import stats as _scipy
 
 from em_core.stats.kinds import FEW_QUESTIONS, IntervalKind
-from em_core.stats.rates import rate_intervals
-from em_core.stats.wilson import quantile
+from em_core.stats.rates import these_questions
+from em_core.stats.wilson import quantile, score_bounds
 
 EXACT_FLIPS = 14
 """Up to so many questions every combination of signs is tried (16,384)."""
@@ -28,7 +29,7 @@ class Difference:
         difference: -1 to 1; None = no question was answered on both sides.
         low: Lower end of the interval, -1 to 1; None = no estimate.
         high: Upper end.
-        p: Two-sided p value that belongs to the interval (0 is outside exactly when p < 1 - level).
+        p: Two-sided p value that belongs to the interval (0 is outside it exactly when p < 1 - level).
         p_flip: Second opinion, ``population`` only: sign-flip permutation of the questions' differences.
         rate_a: Mean over those questions of a's rate, 0-1.
         rate_b: The same of b.
@@ -130,8 +131,9 @@ def paired_difference(
         return Difference(None, None, None, None, None, None, None, 0, *sums, only_a, only_b, used, level, nothing)
     deltas = mb / db - ma / da
     mean = float(deltas.mean())
-    low, high = _mover(ma, da, mb, db, level)
-    p = _mover_p(ma, da, mb, db, mean)
+    side_a, side_b = _side(ma, da), _side(mb, db)
+    low, high = _mover(side_a, side_b, quantile(level))
+    p = _mover_p(side_a, side_b)
     flip = None
     if used == "population":
         se = float(deltas.std(ddof=1)) / k**0.5
@@ -158,42 +160,45 @@ def sign_flip_p(deltas: np.ndarray, seed: int = 0) -> float:
     """
     values = np.asarray(deltas, dtype=float)
     k = len(values)
+    reached = np.abs(_signs(k, seed) @ values) >= abs(values.sum()) - 1e-9
+    return float(reached.mean()) if k <= EXACT_FLIPS else float((reached.sum() + 1) / (FLIPS + 1))
+
+
+@lru_cache(maxsize=8)
+def _signs(k: int, seed: int) -> np.ndarray:
+    """Combinations of k signs, one a row: all, or random ones when there are many."""
     if k <= EXACT_FLIPS:
-        signs = 1 - 2 * ((np.arange(2**k)[:, None] >> np.arange(k)) & 1)
-        return float(np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-12))
-    signs = np.random.default_rng(seed).integers(0, 2, size=(FLIPS, k), dtype=np.int8) * 2 - 1
-    return float((np.sum(np.abs(signs @ values) >= abs(values.sum()) - 1e-12) + 1) / (FLIPS + 1))
+        return (1.0 - 2.0 * ((np.arange(2**k)[:, None] >> np.arange(k)) & 1)).astype(np.float64)
+    return np.random.default_rng(seed).integers(0, 2, size=(FLIPS, k)).astype(np.float64) * 2 - 1
 
 
-def _side(m: np.ndarray, d: np.ndarray, level: float) -> tuple[float, float, float]:
-    """Rate with each question equal, and its interval on these questions."""
-    if np.all(d == d[0]):
-        weighted = m, d
-    else:  # equal weights: as if every question had the harmonic mean of the answers
+def _side(m: np.ndarray, d: np.ndarray) -> tuple[float, float]:
+    """Rate with each question equal, and its variance on these questions relative to one answer's."""
+    if not np.all(d == d[0]):  # equal weights: as if every question had the harmonic mean of the answers
         size = len(d) / (1 / d).sum()
-        weighted = m / d * size, np.full(len(d), size)
-    rate, low, high = rate_intervals(*weighted, np.zeros(len(d), dtype=np.int64), 1, "questions", level)
-    return float(rate[0]), float(low[0]), float(high[0])
+        m, d = m / d * size, np.full(len(d), size)
+    return float(m.sum() / d.sum()), float(these_questions(m, d, np.zeros(len(d), dtype=np.int64), 1)[0])
 
 
-def _mover(ma: np.ndarray, da: np.ndarray, mb: np.ndarray, db: np.ndarray, level: float) -> tuple[float, float]:
-    (a, low_a, high_a), (b, low_b, high_b) = _side(ma, da, level), _side(mb, db, level)
+def _mover(side_a: tuple[float, float], side_b: tuple[float, float], z: float) -> tuple[float, float]:
+    """Newcombe's interval of b - a from the two sides' rates and relative variances."""
+    rates = np.array([side_a[0], side_b[0]])
+    (low_a, low_b), (high_a, high_b) = score_bounds(rates, z * z * np.array([side_a[1], side_b[1]]))
+    a, b = side_a[0], side_b[0]
     return b - a - float(np.hypot(b - low_b, high_a - a)), b - a + float(np.hypot(high_b - b, a - low_a))
 
 
-def _mover_p(ma: np.ndarray, da: np.ndarray, mb: np.ndarray, db: np.ndarray, mean: float) -> float:
-    """One minus the level at which `_mover`'s interval just reaches 0."""
-    if mean == 0:
+def _mover_p(side_a: tuple[float, float], side_b: tuple[float, float]) -> float:
+    """The p value at which `_mover`'s interval just reaches 0."""
+    mean = side_b[0] - side_a[0]
+    if abs(mean) < 1e-12:  # equal but for rounding
         return 1.0
-    end = 0 if mean > 0 else 1
-
-    def reach(log_p: float) -> float:
-        return _mover(ma, da, mb, db, -float(np.expm1(log_p)))[end] * np.sign(mean)
-
-    least = -34.0  # exp(-34) is 2e-15: no smaller p can be told from the rounding of levels near 1
-    if reach(least) >= 0:
-        return float(np.exp(least))
-    return float(np.exp(_optimize.brentq(reach, least, -1e-9)))
+    end, sign = (0, 1.0) if mean > 0 else (1, -1.0)
+    furthest = 37.0  # beyond it the normal distribution's tail leaves the range of numbers
+    if sign * _mover(side_a, side_b, furthest)[end] >= 0:
+        return float(2 * _scipy.norm.sf(furthest))
+    z = _optimize.brentq(lambda z: sign * _mover(side_a, side_b, z)[end], 0.0, furthest)
+    return float(2 * _scipy.norm.sf(z))
 
 
 def _note(k: int, kind: IntervalKind) -> str:

@@ -171,21 +171,15 @@ def rate_intervals(
     z2 = quantile(level) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         p = per_cell(m) / total
-        binomial = p * (1 - p)
-        rare = np.minimum(p, 1 - p)
         if kind == "questions":
-            # unbiased within a question; one answer to a question shows no variance, so it gets the pooled one
-            within = np.where(d > 1, m * (1 - m / d) * d / np.maximum(d - 1, 1), d * binomial[cell])
-            events = rare * total
-            share = _mixed(per_cell(within) / (total * binomial), np.ones(n_cells), events, kind) / total
-            spread = z2 * np.clip(share, 1 / (MOST_GAIN * total), 1 / total)
-            low, high = score_bounds(p, spread)
+            low, high = score_bounds(p, z2 * these_questions(m, d, cell, n_cells))
         else:
             clusters = np.bincount(cell, minlength=n_cells)
             variance = clusters / (clusters - 1) * per_cell((m - p[cell] * d) ** 2) / total**2
             alike = per_cell(d * d) / total**2
+            binomial = p * (1 - p)
             share = np.where(binomial > 0, variance / binomial, alike)
-            careful = np.maximum(share, _mixed(share, alike, rare**2 / variance, kind))
+            careful = np.maximum(share, _mixed(share, alike, np.minimum(p, 1 - p) ** 2 / variance, kind))
             sizes, which = np.unique(clusters, return_inverse=True)
             t2 = (_scipy.t.ppf(0.5 + level / 2, np.maximum(sizes - 1, 1)) ** 2)[which]
             t2 = np.where(clusters < 2, np.nan, t2)
@@ -193,6 +187,30 @@ def rate_intervals(
             near, far = (score_bounds(p, np.maximum(t2 * values, z2 / total)) for values in (share, careful))
             low, high = np.where(p <= 0.5, near[0], far[0]), np.where(p <= 0.5, far[1], near[1])
     return p, low, high
+
+
+def these_questions(misaligned: np.ndarray, denominator: np.ndarray, cell: np.ndarray, n_cells: int) -> np.ndarray:
+    """Variance of each cell's rate when its questions are fixed, relative to that of one answer.
+
+    Args:
+        misaligned: As for `rate_intervals`.
+        denominator: As for `rate_intervals`, each > 0.
+        cell: As for `rate_intervals`.
+        n_cells: Count of cells.
+
+    Returns:
+        One over the effective number of answers, shape (n_cells,): at most one over the answers; infinite for an empty cell.
+    """
+    m, d = misaligned, denominator
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = np.bincount(cell, weights=d, minlength=n_cells)
+        p = np.bincount(cell, weights=m, minlength=n_cells) / total
+        binomial = p * (1 - p)
+        # unbiased within a question; one answer to a question shows no variance, so it gets the pooled one
+        within = np.where(d > 1, m * (1 - m / d) * d / np.maximum(d - 1, 1), d * binomial[cell])
+        share = np.bincount(cell, weights=within, minlength=n_cells) / (total * binomial)
+        mixed = _mixed(share, np.ones(n_cells), np.minimum(p, 1 - p) * total, "questions")
+        return np.clip(mixed, 1 / MOST_GAIN, 1.0) / total
 
 
 def _mixed(observed: np.ndarray, largest: np.ndarray, events: np.ndarray, kind: str) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import stats as _scipy
 
@@ -43,5 +45,11 @@ def upper_bound(
     rates = m / d
     if not rates.any():
         return float(1 - (1 - level) ** (1 / len(d)))
-    weights = np.random.default_rng(0).dirichlet(np.ones(len(d) + 1), size=DRAWS)
-    return float(min(1.0, max(np.quantile(weights @ np.append(rates, 1.0), level), events / total)))
+    means = _weights(len(d)) @ np.append(rates, 1.0)
+    return float(min(1.0, max(np.quantile(means, level), events / total)))
+
+
+@lru_cache(maxsize=4)
+def _weights(k: int) -> np.ndarray:
+    """Random weights of k questions and of the worst that could be, shape (draws, k + 1), each row sums to 1."""
+    return np.random.default_rng(0).dirichlet(np.ones(k + 1), size=DRAWS)
