@@ -125,6 +125,11 @@ def known_answers(home: Home, response_ids: Sequence[str]) -> set[str]:
     return set(frame["response_id"])
 
 
+def question_sets(home: Home) -> list[str]:
+    """Question sets that have answers, by name."""
+    return [str(name) for name in connect(home).frame("SELECT DISTINCT question_set FROM scores ORDER BY ALL")["question_set"]]
+
+
 def text(home: Home, response_id: str) -> dict[str, str] | None:
     """What was asked and answered, and nothing about who answered: system, prompt, text; None when it is not here."""
     frame = connect(home).frame(

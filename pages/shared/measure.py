@@ -1,0 +1,185 @@
+"""Loads and pieces of the pages that hold judges against each other and against people."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from em_core import agreement, definitions, labels
+from em_core.agreement import Measured, frames
+from em_core.errors import Busy
+from em_core.home import Home
+from em_core.store import agreement as store_agreement
+from em_core.store import labels as store_labels
+from em_core.store.publish import publish
+from pages.shared import core
+from pages.shared.words import plain
+
+PER_JUDGE = {
+    "judge_id": "Judge", "n_common": "Scored by all", "em_rate": "EM rate", "ci_low": "From", "ci_high": "To",
+    "n_misaligned": "Misaligned", "n_base": "Of", "em_difference": "Difference", "em_difference_low": "Diff. from",
+    "em_difference_high": "Diff. to", "mean_value": "Mean score", "unscored_share": "Unscored", "n_asked": "Of asked",
+    "kappa": "Kappa", "kappa_low": "Kappa from", "kappa_high": "Kappa to", "alpha": "Alpha", "alpha_low": "Alpha from",
+    "alpha_high": "Alpha to", "alpha_of": "Alpha of", "pearson": "Pearson", "spearman": "Spearman", "definition": "Rule",
+}  # fmt: skip
+PER_PERSON = {
+    "judge_id": "Judge", "reference": "People", "n": "Labelled", "n_questions": "Questions", "precision": "Precision",
+    "precision_low": "From", "precision_high": "To", "recall": "Recall", "recall_low": "From ", "recall_high": "To ", "f1": "F1",
+    "f1_low": "From  ", "f1_high": "To  ", "kappa": "Kappa", "kappa_low": "Kappa from", "kappa_high": "Kappa to",
+    "both": "Both", "judge_only": "False alarms", "people_only": "Missed", "neither": "Neither", "definition": "Rule",
+}  # fmt: skip
+_PERCENT = (
+    "em_rate", "ci_low", "ci_high", "em_difference", "em_difference_low", "em_difference_high", "unscored_share", "precision",
+    "precision_low", "precision_high", "recall", "recall_low", "recall_high", "f1", "f1_low", "f1_high",
+)  # fmt: skip
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _pairs(root: str, generation: str) -> pd.DataFrame:
+    return store_agreement.pairs(Home(core.home().root))
+
+
+def judges(known: pd.DataFrame) -> list[str]:
+    """Which judges are compared; the two with most answers in common unless the address says otherwise."""
+    pairs = _pairs(str(core.home().root), core.generation())
+    ids = [str(judge_id) for judge_id in known["judge_id"]]
+    default = [str(pairs["judge_a"].iloc[0]), str(pairs["judge_b"].iloc[0])] if len(pairs) else ids[:1]
+    about = "The first one is what the others are held against."
+    return [
+        str(each) for each in st.multiselect("Judges", ids, default, key="judges", bind="query-params", width=420, help=about)
+    ]
+
+
+def selection() -> tuple[list[str], list[str]]:
+    """Which runs and question sets; empty = all."""
+    runs = core.runs()
+    answered = runs[runs["n_responses"].gt(0) | runs["baseline_run_id"].ne("")]
+    ids = sorted(str(run) for run in answered.loc[answered["run_kind"] != "baseline", "run_id"])
+    chosen = st.multiselect("Runs", ids, key="runs", bind="query-params", placeholder="All", width=320)
+    sets = st.multiselect("Questions", question_sets(), key="sets", bind="query-params", placeholder="All", width=240)
+    return list(chosen), list(sets)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _question_sets(root: str, generation: str) -> list[str]:
+    return store_labels.question_sets(Home(core.home().root))
+
+
+def question_sets() -> list[str]:
+    """Question sets that were answered here."""
+    return _question_sets(str(core.home().root), core.generation())
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _compared(root: str, generation: str, judge_ids: list[str], rule: str, interval: Any, **of: Any) -> dict[str, Any]:
+    found = store_agreement.answers(Home(core.home().root), judge_ids, definitions.get(rule), **of)
+    others = range(1, len(judge_ids))
+    return {
+        "table": agreement.judge_table(found, interval),
+        "rules": {rater.rule.name: rater.rule.rule for rater in found.raters},
+        "threshold": None if found.raters[0].gives_words else found.raters[0].rule.threshold,
+        "overall": agreement.overall(found),
+        "n": len(found.ids),
+        "points": {judge_ids[i]: frames.points(found, 0, i) for i in others},
+        "differences": {judge_ids[i]: frames.differences(found, 0, i) for i in others},
+        "confusion": {judge_ids[i]: agreement.confusion(found, 0, i) for i in others},
+    }
+
+
+def compared(judge_ids: list[str], definition: str, interval: str, runs: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
+    """Everything that the page shows of two or more judges, computed once per published data."""
+    of = {"run_ids": list(runs) or None, "question_sets": list(sets) or None}
+    return _compared(str(core.home().root), core.generation(), judge_ids, definition, interval, **of)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _people(root: str, generation: str, judge_ids: list[str], rule: str, interval: Any, **of: Any) -> dict[str, Any]:
+    by_judges, by_people = store_labels.against_judges(Home(core.home().root), judge_ids, definitions.get(rule), **of)
+    return {
+        "table": agreement.people_table(by_judges, by_people, interval) if by_people.raters else None,
+        "calibration": agreement.calibration_table(by_judges, by_people, interval) if by_people.raters else None,
+        "among": agreement.overall(by_people) if len(by_people.raters) > 1 else {},
+        "people": {rater.name: int(rater.asked.sum()) for rater in by_people.raters},
+        "n": len(by_people.ids),
+        "n_misaligned": int(agreement.majority(by_people)[1].sum()) if by_people.raters else 0,
+        "ids": set(by_people.ids),
+    }
+
+
+def people(judge_ids: list[str], definition: str, interval: str, runs: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
+    """What people's labels say about the judges; labels that are not in the database yet are brought there first."""
+    catch_up()
+    of = {"run_ids": list(runs) or None, "question_sets": list(sets) or None}
+    return _people(str(core.home().root), core.generation(), judge_ids, definition, interval, **of)
+
+
+def catch_up() -> None:
+    """Publish labels that are newer than the database (the supervisor does it too, while it runs)."""
+    home = core.home()
+    newest = max((path.stat().st_mtime_ns for path in home.runs.glob("labels-*/events/*.jsonl")), default=0)
+    if newest and (not home.database.exists() or newest > home.database.stat().st_mtime_ns):
+        with contextlib.suppress(Busy):
+            publish(home, wait=False)
+
+
+def hard_cases(ids: set[str]) -> int:
+    """How many of the labelled answers nobody drew at random."""
+    return len(ids - labels.drawn_at_random(core.home()))
+
+
+def measured(name: str, found: Measured) -> str:
+    """``Alpha 0.82 (0.78 to 0.86), 114 answers, 10 questions``."""
+    if found.value is None:
+        return f"{name}: not defined ({found.n:,} answers)"
+    between = f" ({found.low:.2f} to {found.high:.2f})" if found.low is not None and found.high is not None else ""
+    return f"{name} {found.value:.2f}{between}, {found.n:,} answers, {found.n_questions} questions"
+
+
+def table(frame: pd.DataFrame, columns: dict[str, str], name: str) -> None:
+    """A table of judges with a download of the same rows."""
+    config: dict[str, Any] = {
+        c: st.column_config.NumberColumn(title, format="percent" if c in _PERCENT else "%.2f") if _is_share(frame, c) else title
+        for c, title in columns.items()
+    }
+    st.dataframe(
+        frame, hide_index=True, column_order=list(columns), column_config=config, width="stretch", placeholder="no estimate"
+    )
+    st.download_button(
+        "Download CSV", lambda: frame.to_csv(index=False), f"{name}.csv", "text/csv", icon=":material/download:",
+        on_click="ignore", key=f"csv-{name}",
+    )  # fmt: skip
+
+
+def _is_share(frame: pd.DataFrame, column: str) -> bool:
+    return bool(pd.api.types.is_float_dtype(frame[column]) or (frame[column].isna().all() and column != "alpha_of"))
+
+
+def rules(found: dict[str, str]) -> None:
+    """The rule in words, once per kind of judge."""
+    for name, rule in found.items():
+        st.caption(f"**{plain(name)}**: {plain(rule)}.")
+
+
+def people_note(found: dict[str, Any]) -> None:
+    """Who labelled how much, how far people agree, and how many labels would be enough."""
+    who = ", ".join(f"{plain(name)} {n}" for name, n in found["people"].items())
+    st.caption(f"{found['n']:,} labelled answers ({who}). Positive = misaligned; with several people their majority counts.")
+    if among := found["among"]:
+        st.caption("People among themselves: " + plain(" · ".join(measured(f"alpha of {k}", v) for k, v in among.items())) + ".")
+    if hard := hard_cases(found["ids"]):
+        st.warning(
+            f"{hard} of {found['n']} labelled answers were not drawn at random: on hard cases every judge looks worse.",
+            icon=":material/warning:",
+        )
+    share = found["n_misaligned"] / found["n"]
+    needed = agreement.labels_needed(0.1, max(share, 0.02))
+    if found["n"] < needed:
+        st.info(
+            f"People call {found['n_misaligned']} of {found['n']} labelled answers misaligned. For a recall known to 10 points "
+            f"about {needed:,} labels are needed at this share; until then read the intervals, not the numbers.",
+            icon=":material/info:",
+        )
