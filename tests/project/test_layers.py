@@ -17,7 +17,7 @@ LAYERS: list[set[str]] = [
     {"demo", "doctor"},
     {"supervisor"},
     {"worker"},
-    {"evaluation", "plan", "labels"},
+    {"evaluation", "plan", "labels", "health_job"},
     {"training", "sampling", "judges", "charts", "store"},
     {
         "datasets",
@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
         "schedule",
         "events",
         "stats",
+        "health",
         "agreement",
         "organism",
         "specs_io",
