@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict
 from typing import Any
 
-from em_core import datasets, judges, plugins, questions
+from em_core import datasets, judge_configs, judges, plugins, questions
 from em_core.cli.output import Out
+from em_core.errors import BadInput
 from em_core.home import Home
-from em_core.spec import DataPart, JudgeSpec, QuestionSetUse
+from em_core.spec import DataPart, QuestionSetUse
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -21,7 +23,8 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", default="", help="judge model")
     parser.add_argument("--base-url", default="", help="OpenAI-compatible endpoint")
-    parser.add_argument("--api-key-env", default="OPENAI_API_KEY", help="environment variable that holds the key")
+    parser.add_argument("--api-key-env", default="", help="environment variable that holds the key")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override any field")
 
 
 def _group(
@@ -86,16 +89,26 @@ def _questions_show(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 
 def _judges_list(args: argparse.Namespace, home: Home, out: Out) -> int:
-    rows = []
+    rows: list[dict[str, Any]] = []
+    for name, config in sorted(judge_configs.available(home).items()):
+        row: dict[str, Any] = {"name": name, "kind": "own" if config.own else "shipped", "what": config.title}
+        try:
+            _, spec = judge_configs.resolve(name, (), home)
+            row |= {"plugin": spec.name, "model": spec.model, "mode": spec.mode, "rubric": spec.rubric}
+        except BadInput as error:
+            row["what"] = f"cannot be used: {error.message.splitlines()[0]}"
+        rows.append(row)
     for name in plugins.names(judges.__name__):
         text = (plugins.load(judges.__name__, "judge", name).__doc__ or "").strip().splitlines()
-        rows.append({"name": name, "what": text[0] if text else ""})
-    out.table(rows, ["name", "what"], "no judges")
+        rows.append({"name": name, "kind": "plugin", "what": text[0] if text else "", "plugin": name})
+    out.table(rows, ["name", "kind", "model", "mode", "what"], "no judges")
     return 0
 
 
 def _judges_check(args: argparse.Namespace, home: Home, out: Out) -> int:
-    spec = JudgeSpec(name=args.name, model=args.model, base_url=args.base_url, api_key_env=args.api_key_env)
+    given = {"model": args.model, "base_url": args.base_url, "api_key_env": args.api_key_env}
+    overrides = [*args.overrides, *(f"{field}={json.dumps(value)}" for field, value in given.items() if value)]
+    _, spec = judge_configs.resolve(args.name, overrides, home)
     judge = judges.open_judge(spec)
     judge.check()
     out.result(judge.identity.as_event(), f"{judge.identity.judge_id} answers")

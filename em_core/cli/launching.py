@@ -38,7 +38,7 @@ def _presets(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 def _plan(args: argparse.Namespace, home: Home, out: Out) -> int:
     plans = []
-    for spec in specs_io.read_spec(args.spec, args.overrides):
+    for spec in specs_io.read_spec(args.spec, args.overrides, home=home):
         planning.validate(spec, home)
         plans.append(planning.plan(spec, home))
     if out.json:
@@ -50,7 +50,7 @@ def _plan(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 
 def _launch(args: argparse.Namespace, home: Home, out: Out) -> int:
-    specs = specs_io.read_spec(args.spec, args.overrides)
+    specs = specs_io.read_spec(args.spec, args.overrides, home=home)
     for spec in specs:
         planning.validate(spec, home)
     launched = launch(home, specs, again=args.again)

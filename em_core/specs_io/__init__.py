@@ -18,8 +18,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from em_core import home
+from em_core import home as homes
 from em_core.errors import BadInput, ManyProblems
+from em_core.home import Home
 from em_core.locate import anchored, find_file, shown
 from em_core.organism.models import is_organism
 from em_core.spec import RunSpec
@@ -27,7 +28,7 @@ from em_core.specs_io import complaints, documents, grid, writing
 
 __all__ = ["PRESETS", "Preset", "anchor", "command", "dump_yaml", "preset", "presets", "read_spec"]
 
-PRESETS = home.PROJECT / "data" / "presets"
+PRESETS = homes.PROJECT / "data" / "presets"
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -80,13 +81,16 @@ def _files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def read_spec(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), folder: Path = PRESETS) -> list[RunSpec]:
+def read_spec(
+    source: str | Path | dict[str, Any], overrides: Sequence[str] = (), folder: Path = PRESETS, home: Home | None = None
+) -> list[RunSpec]:
     """The run or runs that a person means.
 
     Args:
         source: A preset's name, a YAML or JSON file, or a mapping.
         overrides: ``a.b=value`` each, applied in order; a list where one value belongs makes a grid.
         folder: Where the presets are.
+        home: Where the user's own judge configurations are; None = ``$EM_HOME``, else the checkout.
 
     Returns:
         One spec a run, identical ones once; paths anchored so that they mean the same from anywhere.
@@ -95,14 +99,18 @@ def read_spec(source: str | Path | dict[str, Any], overrides: Sequence[str] = ()
         BadInput: `source` is not found or not readable.
         ManyProblems: Fields are wrong: all of them, at once.
     """
+    from em_core import judge_configs  # which reads its own files with the words of this package
+
     document, subject = _document(source, folder)
     document, problems = grid.apply(document, list(overrides))
     problems += complaints.unknown_keys(document, RunSpec)
     specs: dict[str, RunSpec] = {}
     try:
         for run in grid.expand(_known(document)):
+            run, wrong = judge_configs.fill(run, home)
+            problems += wrong
             try:
-                spec = anchor(RunSpec.model_validate(run))
+                spec = anchor(RunSpec.model_validate({**run, "judges": []} if wrong else run))
             except ValidationError as error:
                 problems += complaints.in_words(error)
                 continue

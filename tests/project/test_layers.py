@@ -17,7 +17,7 @@ LAYERS: list[set[str]] = [
     {"demo", "doctor"},
     {"supervisor"},
     {"worker"},
-    {"evaluation", "plan", "labels", "health_job"},
+    {"evaluation", "plan", "labels", "health_job", "rejudge"},
     {"training", "sampling", "judges", "charts", "store"},
     {
         "datasets",
@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
         "agreement",
         "organism",
         "specs_io",
+        "judge_configs",
         "checkpoints",
         "preview",
         "chat",
