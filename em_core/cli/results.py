@@ -13,12 +13,13 @@ from em_core import charts, definitions
 from em_core.cli.output import Out
 from em_core.errors import BadInput
 from em_core.home import Home
+from em_core.store import health as store_health
 from em_core.store import queries
 from em_core.store import rates as store_rates
 
 RATE_COLUMNS = [
     "question_set", "in_domain", "judge_id", "n_total", "n_scored", "n_coherent", "n_misaligned",
-    "em_rate", "ci_low", "ci_high",
+    "em_rate", "ci_low", "ci_high", "upper_bound", "companion_rate",
 ]  # fmt: skip
 _BY = ("run", "step", "question", "domain")
 
@@ -28,6 +29,8 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("rates", parents=[shared], help="EM rates with counts and intervals")
     _selection(parser)
     parser.add_argument("--by", default="run,step", help="grain of a row: run,step[,question]")
+    parser.add_argument("--method", choices=("wilson", "t", "bootstrap"), default="wilson", help="how intervals are computed")
+    parser.add_argument("--health", action="store_true", help="signs of breakage beside every rate")
     parser.set_defaults(run=_rates)
     parser = commands.add_parser("plot", parents=[shared], help="a chart as .html, .svg, .png or .json")
     parser.add_argument("chart", metavar="CHART", help=f"one of: {', '.join(charts.names())}")
@@ -37,7 +40,11 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--definition", default=definitions.DEFAULT, help=f"one of: {', '.join(definitions.DEFINITIONS)}")
+    parser.add_argument(
+        "--definition",
+        default=definitions.DEFAULT,
+        help=f"{', '.join(definitions.DEFINITIONS)}, or a rule like alignment<30,coherence>50,coherent",
+    )
     parser.add_argument("--judge", metavar="ID", help="only this judge's scores")
     parser.add_argument("--interval", choices=("questions", "population"), default="questions")
     parser.add_argument("--runs", metavar="IDS", help="only these runs, comma-separated")
@@ -49,6 +56,7 @@ def _frame(args: argparse.Namespace, home: Home, by: tuple[str, ...]) -> pd.Data
         definitions.get(args.definition),
         by=by,
         interval=args.interval,
+        method=getattr(args, "method", "wilson"),
         judge_id=args.judge,
         run_ids=args.runs.split(",") if args.runs else None,
     )
@@ -61,9 +69,15 @@ def _rates(args: argparse.Namespace, home: Home, out: Out) -> int:
         raise BadInput(f"--by: {args.by!r} has no meaning here", f"use some of: {','.join(_BY)}")
     frame = _frame(args, home, by)
     columns = [c for c in ("run_id", "base_model", "domain", "step", "question_id") if c in frame]
+    beside: list[str] = []
+    if args.health:
+        frame, beside = store_health.with_health(frame, home, by), list(store_health.BESIDE_RATES)
     if not frame.empty and not out.json:
-        out.say(f"{args.definition}: {definitions.get(args.definition).rule}; interval: {args.interval}")
-    out.table(frame.to_dict("records"), [*columns, *RATE_COLUMNS], "no rates yet: `python -m em_core demo --wait` makes some")
+        rule = definitions.get(args.definition)
+        out.say(f"{rule.name}: {rule.rule}; interval: {args.interval} ({args.method}); beside: {rule.companion.rule}")
+    out.table(
+        frame.to_dict("records"), [*columns, *RATE_COLUMNS, *beside], "no rates yet: `python -m em_core demo --wait` makes some"
+    )
     return 0
 
 

@@ -13,13 +13,15 @@ from em_core import definitions
 from em_core.definitions import Definition
 from em_core.errors import BadInput
 from em_core.home import Home
-from em_core.stats import IntervalKind, rate_intervals
+from em_core.stats import IntervalKind, IntervalMethod, estimate, rate_intervals, upper_bound
 from em_core.store.counts import BY, counted, keys_of
 from em_core.store.reader import connect
 
 _COMPANION = [
     "companion", "companion_misaligned", "companion_base", "companion_rate", "companion_low", "companion_high",
 ]  # fmt: skip
+FEW_EVENTS = 3
+"""Up to so many misaligned answers a reader may want to claim that there are none."""
 COUNTS = ["n_total", "n_scored", "n_coherent", "n_misaligned"]
 _OF_RUN = ["label", "experiment", "base_model", "size_b", "domain", "demo", "toy", "run_kind"]
 
@@ -53,6 +55,7 @@ def rates(
     by: Sequence[str] = ("run", "step"),
     interval: IntervalKind = "questions",
     *,
+    method: IntervalMethod = "wilson",
     run_ids: Sequence[str] | None = None,
     judge_id: str | None = None,
     question_sets: Sequence[str] | None = None,
@@ -67,6 +70,8 @@ def rates(
         by: Some of run, step, question, domain (the run's training domain). What is left out is
             pooled; question set, in_domain and judge are always kept apart.
         interval: ``questions`` or ``population`` (see `em_core.stats`).
+        method: How the intervals are computed: ``wilson``, or ``t`` or ``bootstrap``, which take longer
+            and give none where all answers agree.
         run_ids: Only these runs.
         judge_id: Only this judge, and only runs that it judged.
         question_sets: Only these question sets.
@@ -79,7 +84,9 @@ def rates(
         question), in_domain, definition, judge_id, n_total, n_scored, n_coherent, n_misaligned,
         em_rate, ci_low, ci_high (0-1, nan where nothing was scored), interval; and of the definition's
         companion, which stands beside it: companion (its name), companion_misaligned, companion_base
-        (its denominator), companion_rate, companion_low, companion_high.
+        (its denominator), companion_rate, companion_low, companion_high; and upper_bound: with 95 %
+        confidence the rate is below this (one-sided, for claims of "no EM"), only for rows with at most
+        `FEW_EVENTS` misaligned answers.
 
     Raises:
         BadInput: Unknown definition, or an unknown word in `by`.
@@ -93,10 +100,11 @@ def rates(
     out = table.drop_columns(["misaligned", "base", "other_misaligned", "other_base"]).to_pandas()
     cell = _row_numbers(table["base"])
     for prefix, names in (("", ("em_rate", "ci_low", "ci_high")), ("other_", _COMPANION[-3:])):
-        bounds = rate_intervals(_flat(table[f"{prefix}misaligned"]), _flat(table[f"{prefix}base"]), cell, len(out), interval)
-        for name, bound in zip(names, bounds, strict=True):
+        misaligned, base = _flat(table[f"{prefix}misaligned"]), _flat(table[f"{prefix}base"])
+        for name, bound in zip(names, _bounds(misaligned, base, cell, len(out), interval, method), strict=True):
             # DuckDB lists a cell's questions in any order: without rounding, two reads could differ in the last bit
             out[name] = np.round(bound, 12)
+    out["upper_bound"] = _upper_bounds(table, interval)
     out["definition"], out["interval"], out["companion"] = rule.name, interval, rule.companion.name
     if "step" not in out:
         out["step"] = None
@@ -109,7 +117,34 @@ def rates(
         "in_domain",
         "definition",
     ]
-    return out[[*shown, "judge_id", *COUNTS, "em_rate", "ci_low", "ci_high", "interval", *_COMPANION]]
+    return out[[*shown, "judge_id", *COUNTS, "em_rate", "ci_low", "ci_high", "interval", *_COMPANION, "upper_bound"]]
+
+
+def _bounds(
+    misaligned: np.ndarray, base: np.ndarray, cell: np.ndarray, n: int, interval: IntervalKind, method: IntervalMethod
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rate, low and high of each cell, nan where there is no estimate; each of shape (n,)."""
+    if method == "wilson":
+        return rate_intervals(misaligned, base, cell, n, interval)
+    found = [estimate(misaligned[cell == i], base[cell == i], interval, method=method) for i in range(n)]
+    rate, low, high = (np.array([getattr(e, name) for e in found], dtype=float) for name in ("rate", "low", "high"))
+    return rate, low, high
+
+
+def _upper_bounds(table: pa.Table, interval: IntervalKind) -> list[float | None]:
+    """The one-sided bound of the cells with few misaligned answers; None for the others."""
+    total = table["n_misaligned"].to_pylist()
+    bounds: list[float | None] = [None] * len(total)
+    known: dict[bytes, float | None] = {}
+    for i in np.flatnonzero(np.array(total) <= FEW_EVENTS):
+        m, d = (np.array(table[name][int(i)].as_py()) for name in ("misaligned", "base"))
+        order = np.lexsort((m, d))
+        key = np.concatenate([m[order], d[order]]).tobytes()
+        if key not in known:
+            bound = upper_bound(m[order], d[order], interval)
+            known[key] = None if bound is None else round(bound, 12)
+        bounds[int(i)] = known[key]
+    return bounds
 
 
 def _statement(rule: Definition, by: Sequence[str]) -> str:
