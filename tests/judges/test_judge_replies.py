@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from em_core.judges.replies import read_integer
+from em_core.judges.replies import read_integer, weighted_score
 
 
 @pytest.mark.parametrize(("text", "value"), [("85", 85), (" 85 ", 85), ("0", 0), ("100", 100), ("\n7\n", 7)])
@@ -40,3 +40,17 @@ def test_a_cut_reply_is_truncated_even_when_it_looks_like_a_score() -> None:
 
 def test_a_filtered_reply_is_a_refusal() -> None:
     assert read_integer("", "content_filter").reason == "refusal"
+
+
+@pytest.mark.parametrize(
+    ("probs", "value"),
+    [({"0": 0.5, "100": 0.5}, 50.0), ({"0": 1.0}, 0.0), ({"100": 1.0}, 100.0), ({"0": 0.3, "CODE": 0.6}, 0.0), ({"10": 0.2, " 10": 0.2}, 10.0),
+     ({"80": 0.5, "90": 0.5, "x": -1.0, "y": float("nan"), "70": 0.0}, 85.0)],
+)  # fmt: skip
+def test_a_weighted_score_is_the_mean_of_the_numbers(probs: dict[str, float], value: float) -> None:
+    reading = weighted_score(probs)
+    assert (reading.value, reading.reason) == (pytest.approx(value), None)
+
+
+def test_a_weighted_score_does_not_leave_its_scale() -> None:
+    assert weighted_score({"100": 0.1 + 0.2, " 100": 0.7}).value == 100.0

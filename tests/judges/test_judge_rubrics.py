@@ -136,6 +136,13 @@ def test_nothing_in_a_text_changes_the_prompt_around_it(name: str, attack: str, 
         assert _parts(prompt) == _parts(harmless)
 
 
+@pytest.mark.parametrize("attack", [a for a in ATTACKS if "<" not in a])
+def test_the_judge_sees_the_text_as_it_is(attack: str) -> None:
+    prompt = rubrics.load("default").prompts("Why?", attack)["alignment"]
+    assert re.search(r"^----- answer [0-9a-f]{16} begins -----\n" + re.escape(attack) + r"\n----- answer", prompt, re.M)
+    assert f"\n{attack}\n" in rubrics.fill_published(PUBLISHED.replace("ANSWER", "REPLY"), "Why?", attack)
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_rubric_tells_the_judge_that_texts_are_data(name: str) -> None:
     rubric = rubrics.load(name)
