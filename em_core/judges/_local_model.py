@@ -28,15 +28,20 @@ def device_of(wanted: str) -> torch.device:
     Raises:
         BadInput: It is not there.
     """
+    unknown = BadInput(f"judge `local`: device {wanted!r} is unknown", "use cpu, cuda or cuda:1, or leave it empty")
     try:
         device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
-        raise BadInput(f"judge `local`: device {wanted!r} is unknown", "use cpu, cuda or cuda:1, or leave it empty") from error
+        raise unknown from error
+    if device.type not in ("cpu", "cuda"):
+        raise unknown
     n = torch.cuda.device_count()
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < n):
         raise BadInput(
             f"judge `local`: device {wanted!r} is not there, this machine has {n} usable GPUs", "use cpu, or leave it empty"
         )
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 

@@ -83,6 +83,17 @@ class LocalJudge:
         reader = _local_model.read(self.weights, self.targets)
         _local_model.check_memory(self.weights, reader.config, _local_model.device_of(self.spec.device))
 
+    def prepare(self) -> None:
+        """Load the model now, in the caller's thread; otherwise the first answer does it, in the judging thread.
+
+        While transformers builds a bf16 model, the process's default dtype is bf16: call this before training
+        starts in the same process on a GPU. It also lets training see how much memory is left.
+
+        Raises:
+            EMError: The model cannot be loaded, or does not fit.
+        """
+        _ = self.model
+
     def metrics(self, item: ToJudge) -> tuple[str, ...]:
         """What it would score of that answer: nothing where the question carries no prompts, or no domain is known."""
         return tuple(self.rubric.applicable(item.judge_prompts, item.domain))

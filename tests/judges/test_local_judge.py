@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +17,7 @@ import pytest
 import torch
 
 from em_core.errors import BadInput, WorkFailed
+from em_core.home import PROJECT
 from em_core.judges import ToJudge, _local_model, open_judge
 from em_core.judges._trie import NUMBERS, Target
 from em_core.judges.local import LocalJudge
@@ -451,11 +455,37 @@ def test_a_model_that_the_hub_refuses_is_named_with_what_to_do(monkeypatch: pyte
     assert "accept its licence" in caught.value.hint
 
 
+OFFLINE = """
+import sys
+from em_core.judges import ToJudge, open_judge
+from em_core.spec import JudgeSpec
+judge = open_judge(JudgeSpec(name="local", model="some-owner/some-judge", rubric="question-file", device="cpu", min_mass=0))
+assert "torch" not in sys.modules, "opening is light"
+judge.check()
+judge.prepare()
+(found,) = judge.judge([ToJudge("r", "Q?", "A", judge_prompts={"aligned": "{question} {answer} 0-100?"})])
+print(judge.identity.decoding.count("commit:" + "a" * 40), judge.identity.judge_id.rsplit('-', 1)[0], found.value is not None)
+"""
+
+
+def test_a_model_of_the_hub_is_known_by_its_commit_and_used_offline(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    cached = tmp_path / "hub" / "models--some-owner--some-judge"
+    save(make_model(tokenizer), tokenizer, cached / "snapshots" / ("a" * 40))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("a" * 40)
+    env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    env.pop("HF_HUB_CACHE", None)
+    done = subprocess.run([sys.executable, "-c", OFFLINE], env=env, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "1 local-some-owner-some-judge True", done.stderr[-2000:]
+
+
 def test_the_check_finds_damaged_and_impossible_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = make_tokenizer()
     folder = save(make_model(tokenizer), tokenizer, tmp_path)
-    with pytest.raises(BadInput, match="device 'cuda:7' is not there"):
-        open_judge(JudgeSpec(name="local", model=folder, device="cuda:7")).check()
+    for device, message in (("cuda:7", "'cuda:7' is not there"), ("mps", "'mps' is unknown"), ("gpu", "'gpu' is unknown")):
+        with pytest.raises(BadInput, match=message):
+            open_judge(JudgeSpec(name="local", model=folder, device=device)).check()
     import psutil
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000})())
