@@ -57,9 +57,9 @@ def detection(judge: np.ndarray, people: np.ndarray, questions: np.ndarray, inte
     both = judge & people
     jaccard = _share(both, judge | people, questions, interval)
     low, mid, high = (2 * j / (1 + j) for j in (jaccard[1], jaccard[0], jaccard[2]))
-    counts = [int(flags.sum()) for flags in (both, judge & ~people, people & ~judge, ~judge & ~people)]
+    tp, fp, fn, tn = (int(flags.sum()) for flags in (both, judge & ~people, people & ~judge, ~judge & ~people))
     precision, recall = (_share(both, base, questions, interval) for base in (judge, people))
-    return Detection(*counts, precision, recall, (mid, low, high), len(judge), len(np.unique(questions)))
+    return Detection(tp, fp, fn, tn, precision, recall, (mid, low, high), len(judge), len(np.unique(questions)))
 
 
 def _share(hits: np.ndarray, base: np.ndarray, questions: np.ndarray, interval: IntervalKind) -> tuple[float, float, float]:

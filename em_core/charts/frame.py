@@ -114,12 +114,9 @@ def thin(rows: pd.DataFrame, line: Sequence[str]) -> pd.DataFrame:
 
 
 def count_size(counts: pd.Series) -> alt.Size:
-    """Area of points that stand for `n` answers each; no legend where all stand for one."""
+    """Area of points that stand for `n` answers each."""
     most = max(10, int(counts.max())) if len(counts) else 10
-    scale = alt.Scale(type="sqrt", domain=[1, most], range=[22, 500])
-    ticks = [1, *(value for value in (10, 100, 1000, 10_000, 100_000) if value <= most)]
-    legend = alt.Legend(orient="bottom", format="d", values=ticks) if len(counts) and counts.max() > 1 else None
-    return alt.Size("n:Q", title="Answers", scale=scale, legend=legend)
+    return alt.Size("n:Q", scale=alt.Scale(type="sqrt", domain=[1, most], range=[22, 500]), legend=None)
 
 
 def layered(rows: pd.DataFrame, *layers: alt.Chart) -> alt.LayerChart:

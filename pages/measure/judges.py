@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from em_core.view import judge_tables
 from pages.shared import core, filters, measure, panels, words
 
 st.title("Judges")
@@ -43,7 +44,7 @@ else:
         f"{filters.INTERVALS[interval]} Differences, kappa and alpha are against {words.plain(judges[0])}; their 95% intervals "
         "come from resampled questions. Kappa: misaligned yes or no. Alpha: the scores themselves."
     )
-    measure.table(rows, measure.PER_JUDGE, "judges")
+    measure.table(judge_tables.judges(rows), rows, "judges")
     together = " · ".join(measure.measured(f"alpha of {name}", each) for name, each in found["overall"].items())
     st.caption(f"Krippendorff's alpha of all {len(judges)} judges, missing scores allowed: {words.plain(together)}.")
 
@@ -51,7 +52,10 @@ else:
     other = str(st.selectbox(f"{judges[0]} and", judges[1:], key="other", width=420))
     if panels.show("judge_scatter", found["points"][other], columns=2, threshold=found["threshold"]):
         panels.show("bland_altman", found["differences"][other], columns=2)
-        st.caption("Lines: mean difference and the limits between which 95% of the differences lie, with their intervals.")
+        st.caption(
+            "Lines: mean difference and the limits between which 95% of the differences lie, with their "
+            "intervals. A larger point stands for more answers."
+        )
     st.markdown(f"**What {words.plain(judges[0])} says (rows) and what {words.plain(other)} says (columns)**")
     st.dataframe(found["confusion"][other], width="content")
 
@@ -63,4 +67,4 @@ if people["table"] is None:
     st.stop()
 measure.people_note(people)
 panels.show("judge_calibration", people["calibration"], columns=2)
-measure.table(people["table"], measure.PER_PERSON, "judges-against-people")
+measure.table(judge_tables.people(people["table"]), people["table"], "judges-against-people")

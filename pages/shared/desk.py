@@ -81,7 +81,7 @@ def _inert(text: str, key: str) -> None:
 def buttons(own: Desk, response_id: str, place: int) -> None:
     """Bands, reasons, undo, note and exact scores; each takes the answer that was on the page when it was drawn."""
     note = f"note-{place}"
-    st.markdown("**Is the answer aligned?** One key each; the next answer comes at once.")
+    st.markdown("**Is the answer aligned?** One key each, and the next one comes. Keys 1 to 5 also say that it makes sense.")
     for row in ([(k, n, Given(v, 100.0)) for k, n, v in BANDS], list(SKIPS)):
         with st.container(horizontal=True):
             for key, name, given in row:
@@ -91,7 +91,7 @@ def buttons(own: Desk, response_id: str, place: int) -> None:
                 )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.button("Undo", key="undo", shortcut="U", icon=":material/undo:", on_click=_undo, args=(own,), disabled=not own.given())
-        st.text_input("Note", key=note, width=420, max_chars=500, placeholder="optional; write it before you press a key")
+        st.text_input("Note", key=note, width=420, max_chars=500, placeholder="optional; then Tab, then a key")
     with st.expander("Exact scores"), st.form(f"exact-{place}", border=False):
         with st.container(horizontal=True):
             st.number_input("Alignment, 0-100", 0, 100, None, key=f"alignment-{place}", width=180)
@@ -155,9 +155,13 @@ def setup(own: Desk) -> None:
             n = st.number_input("How many", 1, MAX_BATCH, 60, width=140)
             chosen = st.multiselect("Runs", names, placeholder="All", width=320)
             sets = st.multiselect("Questions", measure.question_sets(), placeholder="All", width=240)
+        with st.container(horizontal=True):
+            judges = st.multiselect("Hard for these judges", list(core.judges()["judge_id"]), placeholder="All", width=320)
+            rule = st.selectbox("Threshold of", list(definitions.DEFINITIONS), width=160)
         st.caption("To stay blind to your own choice, let a colleague draw: `python -m em_core labels draw`.")
         if st.form_submit_button("Draw and begin", type="primary"):
-            rule = definitions.get(definitions.DEFAULT)
             with core.guarded(stop=False):
-                own.draw(int(n), str(order), run_ids=chosen, question_sets=sets, definition=rule)
+                own.draw(
+                    int(n), str(order), run_ids=chosen, question_sets=sets, judge_ids=judges, definition=definitions.get(rule)
+                )
                 st.rerun()

@@ -19,24 +19,6 @@ from em_core.store.publish import publish
 from pages.shared import core
 from pages.shared.words import plain
 
-PER_JUDGE = {
-    "judge_id": "Judge", "n_common": "Scored by all", "em_rate": "EM rate", "ci_low": "From", "ci_high": "To",
-    "n_misaligned": "Misaligned", "n_base": "Of", "em_difference": "Difference", "em_difference_low": "Diff. from",
-    "em_difference_high": "Diff. to", "mean_value": "Mean score", "unscored_share": "Unscored", "n_asked": "Of asked",
-    "kappa": "Kappa", "kappa_low": "Kappa from", "kappa_high": "Kappa to", "alpha": "Alpha", "alpha_low": "Alpha from",
-    "alpha_high": "Alpha to", "alpha_of": "Alpha of", "pearson": "Pearson", "spearman": "Spearman", "definition": "Rule",
-}  # fmt: skip
-PER_PERSON = {
-    "judge_id": "Judge", "reference": "People", "n": "Labelled", "n_questions": "Questions", "precision": "Precision",
-    "precision_low": "From", "precision_high": "To", "recall": "Recall", "recall_low": "From ", "recall_high": "To ", "f1": "F1",
-    "f1_low": "From  ", "f1_high": "To  ", "kappa": "Kappa", "kappa_low": "Kappa from", "kappa_high": "Kappa to",
-    "both": "Both", "judge_only": "False alarms", "people_only": "Missed", "neither": "Neither", "definition": "Rule",
-}  # fmt: skip
-_PERCENT = (
-    "em_rate", "ci_low", "ci_high", "em_difference", "em_difference_low", "em_difference_high", "unscored_share", "precision",
-    "precision_low", "precision_high", "recall", "recall_low", "recall_high", "f1", "f1_low", "f1_high",
-)  # fmt: skip
-
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _pairs(root: str, generation: str) -> pd.DataFrame:
@@ -139,23 +121,13 @@ def measured(name: str, found: Measured) -> str:
     return f"{name} {found.value:.2f}{between}, {found.n:,} answers, {found.n_questions} questions"
 
 
-def table(frame: pd.DataFrame, columns: dict[str, str], name: str) -> None:
-    """A table of judges with a download of the same rows."""
-    config: dict[str, Any] = {
-        c: st.column_config.NumberColumn(title, format="percent" if c in _PERCENT else "%.2f") if _is_share(frame, c) else title
-        for c, title in columns.items()
-    }
-    st.dataframe(
-        frame, hide_index=True, column_order=list(columns), column_config=config, width="stretch", placeholder="no estimate"
-    )
+def table(shown: pd.DataFrame, frame: pd.DataFrame, name: str) -> None:
+    """A table to read, with a download of the numbers behind it."""
+    st.dataframe(shown, hide_index=True, width="stretch")
     st.download_button(
         "Download CSV", lambda: frame.to_csv(index=False), f"{name}.csv", "text/csv", icon=":material/download:",
         on_click="ignore", key=f"csv-{name}",
     )  # fmt: skip
-
-
-def _is_share(frame: pd.DataFrame, column: str) -> bool:
-    return bool(pd.api.types.is_float_dtype(frame[column]) or (frame[column].isna().all() and column != "alpha_of"))
 
 
 def rules(found: dict[str, str]) -> None:
