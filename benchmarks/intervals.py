@@ -125,7 +125,7 @@ def paired_coverage(
         a, b = (special.expit(_centre(r, total) + shared + own * rng.standard_normal(questions)) for r in (rate_a, rate_b))
         m_a, m_b = rng.binomial(samples, a), rng.binomial(samples, b)
         for i, (kind, truth) in enumerate((("population", rate_b - rate_a), ("questions", float((b - a).mean())))):
-            result = paired_difference(m_a, base, m_b, base, kind=kind)  # type: ignore[arg-type]
+            result = paired_difference(m_a, base, m_b, base, kind=kind, second_opinion=kind == "population")  # type: ignore[arg-type]
             assert result.low is not None
             assert result.high is not None
             hits[i] += result.low <= truth <= result.high

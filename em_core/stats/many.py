@@ -18,7 +18,7 @@ class CheckpointTest:
 
     Args:
         step: The checkpoint, optimizer steps.
-        against: Paired difference, checkpoint minus step 0; its p is not adjusted.
+        against: Paired difference, checkpoint minus step 0; its p is not adjusted, its p_flip not computed.
         p_adjusted: p after Benjamini-Hochberg over all checkpoints that could be tested; None = this one could not.
     """
 
@@ -72,6 +72,6 @@ def against_start(
     if start not in checkpoints:
         return []
     steps = sorted(step for step in checkpoints if step != start)
-    tests = [paired_by_name(checkpoints[start], checkpoints[step], kind, level) for step in steps]
+    tests = [paired_by_name(checkpoints[start], checkpoints[step], kind, level, second_opinion=False) for step in steps]
     adjusted = benjamini_hochberg([test.p for test in tests])
     return [CheckpointTest(step, test, p) for step, test, p in zip(steps, tests, adjusted, strict=True)]

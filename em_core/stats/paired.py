@@ -20,6 +20,9 @@ EXACT_FLIPS = 14
 FLIPS = 20_000
 """Random combinations of signs with more questions."""
 
+SWAPS = 10_000
+"""Random permutations of answers within questions."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -30,7 +33,9 @@ class Difference:
         low: Lower end of the interval, -1 to 1; None = no estimate.
         high: Upper end.
         p: Two-sided p value that belongs to the interval (0 is outside it exactly when p < 1 - level).
-        p_flip: Second opinion, ``population`` only: sign-flip permutation of the questions' differences.
+        p_flip: Second opinion by permutation. ``population``: the signs of the questions' differences are
+            flipped. ``questions``: answers change sides within their question (with one question,
+            Fisher's exact test). None = not asked for.
         rate_a: Mean over those questions of a's rate, 0-1.
         rate_b: The same of b.
         n_questions: Questions answered on both sides.
@@ -69,6 +74,8 @@ def paired_by_name(
     b: Mapping[str, tuple[int, int]],
     kind: IntervalKind = "population",
     level: float = 0.95,
+    *,
+    second_opinion: bool = True,
 ) -> Difference:
     """`paired_difference` of two sides whose questions have names.
 
@@ -78,10 +85,11 @@ def paired_by_name(
         b: The other side.
         kind: Which interval.
         level: Coverage, (0, 1).
+        second_opinion: Also the permutation test.
     """
     names = sorted({*a, *b})
     counts = np.array([[*a.get(name, (0, 0)), *b.get(name, (0, 0))] for name in names], dtype=float).reshape(-1, 4)
-    return paired_difference(*counts.T, kind=kind, level=level, names=names)
+    return paired_difference(*counts.T, kind=kind, level=level, names=names, second_opinion=second_opinion)
 
 
 def paired_difference(
@@ -93,6 +101,7 @@ def paired_difference(
     kind: IntervalKind = "population",
     level: float = 0.95,
     names: list[str] | None = None,
+    second_opinion: bool = True,
 ) -> Difference:
     """The mean over questions of b's rate minus a's, with interval and p.
 
@@ -112,6 +121,8 @@ def paired_difference(
         kind: Which interval; with one question in common it is ``questions`` in any case.
         level: Coverage, (0, 1).
         names: Of the questions, for those that are left out.
+        second_opinion: Also the permutation test (up to 0.1 s with 50 questions); where it disagrees with
+            p about 5 %, the note says so.
 
     Source:
         Newcombe 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I; Zou and
@@ -134,16 +145,18 @@ def paired_difference(
     side_a, side_b = _side(ma, da), _side(mb, db)
     low, high = _mover(side_a, side_b, quantile(level))
     p = _mover_p(side_a, side_b)
-    flip = None
     if used == "population":
         se = float(deltas.std(ddof=1)) / k**0.5
         half = quantile(level, k - 1) * se
         low, high = min(low, mean - half), max(high, mean + half)
         p_t = 2 * float(_scipy.t.sf(abs(mean) / se, k - 1)) if se > 0 else (0.0 if mean else 1.0)
-        p, flip = max(p, p_t), sign_flip_p(deltas)
+        p = max(p, p_t)
+    flip = None
+    if second_opinion:
+        flip = sign_flip_p(deltas) if used == "population" else swap_p(ma, da, mb, db)
     rates = float((ma / da).mean()), float((mb / db).mean())
     bounds = max(-1.0, low), min(1.0, high)
-    return Difference(mean, *bounds, p, flip, *rates, k, *sums, only_a, only_b, used, level, _note(k, kind))
+    return Difference(mean, *bounds, p, flip, *rates, k, *sums, only_a, only_b, used, level, _note(k, kind, p, flip))
 
 
 def sign_flip_p(deltas: np.ndarray, seed: int = 0) -> float:
@@ -162,6 +175,31 @@ def sign_flip_p(deltas: np.ndarray, seed: int = 0) -> float:
     k = len(values)
     reached = np.abs(_signs(k, seed) @ values) >= abs(values.sum()) - 1e-9
     return float(reached.mean()) if k <= EXACT_FLIPS else float((reached.sum() + 1) / (FLIPS + 1))
+
+
+def swap_p(misaligned_a: np.ndarray, base_a: np.ndarray, misaligned_b: np.ndarray, base_b: np.ndarray, seed: int = 0) -> float:
+    """Two-sided p of "each question's rate is the same on both sides", by permuting answers within questions.
+
+    With one question Fisher's exact test, else 10,000 random permutations (and the observed one).
+
+    Args:
+        misaligned_a: Misaligned answers per question, shape (questions,).
+        base_a: Answers per question, each > 0.
+        misaligned_b: The same of b.
+        base_b: The same of b.
+        seed: Of the permutations.
+
+    Source:
+        Fisher 1935; Phipson and Smyth 2010, doi 10.2202/1544-6115.1585.
+    """
+    ma, da, mb, db = (np.asarray(v, dtype=np.int64) for v in (misaligned_a, base_a, misaligned_b, base_b))
+    if len(da) == 1:
+        return float(_scipy.fisher_exact([[ma[0], da[0] - ma[0]], [mb[0], db[0] - mb[0]]]).pvalue)
+    total, every = ma + mb, da + db
+    on_b = np.random.default_rng(seed).hypergeometric(total, every - total, db, size=(SWAPS, len(da)))
+    differences = np.abs((on_b / db - (total - on_b) / da).sum(axis=1))
+    reached = differences >= abs(float((mb / db - ma / da).sum())) - 1e-9
+    return float((reached.sum() + 1) / (SWAPS + 1))
 
 
 @lru_cache(maxsize=8)
@@ -201,10 +239,13 @@ def _mover_p(side_a: tuple[float, float], side_b: tuple[float, float]) -> float:
     return float(2 * _scipy.norm.sf(z))
 
 
-def _note(k: int, kind: IntervalKind) -> str:
+def _note(k: int, kind: IntervalKind, p: float, flip: float | None) -> str:
+    parts = []
     if k == 1:
         beyond = "; says nothing about other questions" if kind == "population" else ""
-        return f"1 question in common: interval over its answers{beyond}"
-    if kind == "questions" or k > FEW_QUESTIONS:
-        return ""
-    return f"{k} questions: wide, t with {k - 1} {'degree' if k == 2 else 'degrees'} of freedom"
+        parts.append(f"1 question in common: interval over its answers{beyond}")
+    elif kind == "population" and k <= FEW_QUESTIONS:
+        parts.append(f"{k} questions: wide, t with {k - 1} {'degree' if k == 2 else 'degrees'} of freedom")
+    if flip is not None and p < 0.05 <= flip:
+        parts.append(f"weak evidence: a permutation test gives p = {flip:.2g}")
+    return "; ".join(parts)
