@@ -26,7 +26,7 @@ _PLAIN = {"full_attention", "sliding_attention"}
 _WORTH_A_PASS = 256  # tokens saved that pay for a forward pass of their own
 _MOST_PREFIXES = 8
 LOGITS_BYTES_GPU, LOGITS_BYTES_CPU = 2**30, 2**27
-"""Most memory for the logits of one pass over a trie's nodes."""
+"""Memory for the logits of one pass over a trie's nodes; on a GPU with more to spare, a sixteenth of that."""
 
 Layers = list[tuple[Tensor, Tensor]]
 
@@ -110,8 +110,7 @@ class Passes:
         first, _ = _probabilities(prompts.logits[:, None], tokens, {})
         walk = Walk(trie, first[:, 0], below)
         n_rows, n_vocabulary = prompts.logits.shape
-        budget = LOGITS_BYTES_GPU if self.device.type == "cuda" else LOGITS_BYTES_CPU
-        at_once = max(1, budget // (n_rows * n_vocabulary * 8))
+        at_once = max(1, self._logits_bytes() // (n_rows * n_vocabulary * 8))
         fed = np.zeros((n_rows, 0), dtype=np.int64)  # the node in each of the columns after the prompt
         while (nodes := walk.nodes()) is not None:
             parts = []
@@ -202,6 +201,11 @@ class Passes:
             logits_to_keep=keep,
         ).logits
         return logits
+
+    def _logits_bytes(self) -> int:
+        if self.device.type != "cuda":
+            return LOGITS_BYTES_CPU
+        return max(LOGITS_BYTES_GPU, torch.cuda.mem_get_info(self.device)[0] // 16)
 
     def _mask(self, allowed: Tensor, position: Tensor, at: Tensor) -> Tensor | dict[str, Tensor]:
         if "sliding_attention" not in self._kinds or not self._window or int(at.max()) < self._window:
