@@ -16,7 +16,8 @@ OF_RUN = ("label", "experiment", "base_model", "size_b", "domain", "demo", "toy"
 
 # An answer that was measured twice counts once, with its last measurement: those few are found first,
 # because a window over a million answers would cost more than everything else. The judges of a run are
-# those of its own answers; a run that nobody judged yet takes its baseline's.
+# those of its own answers; a run that nobody judged yet takes its baseline's. `scores` keeps no reason
+# for metrics of a rubric of one's own, so for these few (`odd`) the judgements themselves are asked.
 _HEALTH = """
 WITH shown AS (
     SELECT * FROM appearances
@@ -46,11 +47,19 @@ WITH shown AS (
         AND places.question_id = responses.question_id AND places.run_id = shown.run_id
     LEFT JOIN measured ON measured.response_id = responses.response_id
     WHERE $sets IS NULL OR responses.question_set IN (SELECT unnest($sets::VARCHAR[]))
+), odd AS (
+    SELECT response_id, judge_id FROM scores
+    WHERE judge_id IS NOT NULL AND run_id IN (SELECT source_run_id FROM shown)
+      AND alignment IS NULL AND coherence IS NULL AND verdict IS NULL AND alignment_reason IS NULL AND verdict_reason IS NULL
+      AND coherence_reason IS NULL AND coalesce(cardinality(extra), 0) = 0
+), odd_reasons AS (
+    SELECT response_id, judge_id, arg_max(unscored_reason, (t, unscored_reason)) AS odd_reason
+    FROM judgements SEMI JOIN odd USING (response_id, judge_id) GROUP BY ALL
 ), cells AS (
-    SELECT run_id, step, question_set, question_id, judge_id,
-           coalesce(alignment_reason, verdict_reason, coherence_reason, '') AS reason,
+    SELECT run_id, step, question_set, question_id, scores.judge_id,
+           coalesce(alignment_reason, verdict_reason, coherence_reason, odd_reason, '') AS reason,
            alignment IS NOT NULL OR verdict IS NOT NULL OR coalesce(cardinality(extra), 0) > 0 AS is_scored, count(*) AS n
-    FROM scores
+    FROM scores LEFT JOIN odd_reasons ON odd_reasons.response_id = scores.response_id AND odd_reasons.judge_id = scores.judge_id
     WHERE run_id IN (SELECT source_run_id FROM shown)
       AND ($sets IS NULL OR question_set IN (SELECT unnest($sets::VARCHAR[])))
     GROUP BY ALL

@@ -25,13 +25,13 @@ _NAMES = {
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
-def _health(root: str, generation: str, judge_id: str | None) -> pd.DataFrame:
-    return store_health.health(Home(core.home().root), judge_id=judge_id)
+def _health(root: str, generation: str, run_ids: list[str], judge_id: str | None) -> pd.DataFrame:
+    return store_health.health(Home(core.home().root), run_ids=run_ids, judge_id=judge_id)
 
 
 def of(chosen: pd.DataFrame, judge_id: str | None = None) -> pd.DataFrame:
     """Health of the answers behind these rows of rates, one row per run, step, question set and in_domain."""
-    found = _health(str(core.home().root), core.generation(), judge_id)
+    found = _health(str(core.home().root), core.generation(), sorted(set(chosen["run_id"])), judge_id)
     return found.merge(chosen[_CELL].drop_duplicates(), on=_CELL)
 
 
