@@ -72,6 +72,9 @@ class Evaluation:
         self._failure: EMError | None = None
         self._done: set[str] = set()
         judges = [open_judge(judge) for judge in spec.judges]
+        for judge in judges:
+            if hasattr(judge, "prepare"):
+                judge.prepare()  # a local model is loaded before training begins: loading changes torch's defaults for a moment
         self._judge_ids = [judge.identity.judge_id for judge in judges]
         already = already_judged(read_events(run_dir, "judgement"))
         self._cache = JudgementCache(home.judge_cache)

@@ -137,7 +137,7 @@ def plan(spec: RunSpec, home: Home | None = None) -> Plan:
     sampled = costs.answer_tokens(sets, spec.evaluation) * n_evaluations
     judges = []
     for judge in spec.judges if sets else ():
-        calls = costs.judge_calls(judge, per_checkpoint * n_evaluations)
+        calls = costs.judge_calls(judge, sets, spec.evaluation, n_evaluations, info.domain)
         judges.append(
             {"name": judge.name, "model": judge.model, "calls": calls, "cost_usd": costs.judge_cost_usd(judge, calls, longest)}
         )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from em_core.judges import rubrics
 from em_core.judges.prices import price
 from em_core.machine import Gpu
 from em_core.questions import QuestionSet, decoding, samples
 from em_core.spec import EvaluationSpec, JudgeSpec
-
-METRICS_PER_ANSWER = 2
-"""Alignment and coherence: one call each."""
 
 RUBRIC_TOKENS = 450
 """A rubric with its question, about."""
@@ -30,9 +28,23 @@ _MFU = (0.06, 0.40)
 """Share of the GPU's rate that training reaches: stock settings, and ours (docs/experiments.md)."""
 
 
-def judge_calls(judge: JudgeSpec, n_answers: int) -> int:
-    """Calls to a judge model; 0 for the organism's exact judge, which is arithmetic."""
-    return 0 if judge.name == "organism" else n_answers * METRICS_PER_ANSWER
+def judge_calls(judge: JudgeSpec, sets: list[QuestionSet], evaluation: EvaluationSpec, n_evaluations: int, domain: str) -> int:
+    """Calls to a judge model, one per answer and metric of its rubric; 0 for judges that run in this process.
+
+    Step 0 is shared by runs of several domains, so a rubric that asks about the domain skips it.
+    """
+    if judge.name in ("organism", "local"):
+        return 0
+    rubric, _ = rubrics.fitting(judge.rubric, judge.mode)
+
+    def calls(trained_on: str) -> int:
+        return sum(
+            len(rubric.applicable(dict(e.judge_prompts), trained_on)) * len(e.paraphrases) * samples(s, evaluation)
+            for s in sets
+            for e in s.entries
+        )
+
+    return calls("") + (n_evaluations - 1) * calls(domain) if n_evaluations else 0
 
 
 def judge_cost_usd(judge: JudgeSpec, n_calls: int, longest_answer_tokens: int) -> tuple[float, float] | None:
@@ -84,10 +96,3 @@ def time_s(
     low = flops / 60e9 + 8 + 0.015 * n_steps + n_evaluations * longest * 0.004 + 2.0 * n_params * 0.25 * sampled_tokens / 60e9
     high = flops / 15e9 + 30 + 0.12 * n_steps + n_evaluations * longest * 0.06 + 2.0 * n_params * sampled_tokens / 15e9
     return low, high
-
-
-def answers_needed(p1: float, p2: float, power_z: float = 0.8416, level_z: float = 1.96) -> int:
-    """Answers a side that tell two rates apart (two-sided 5 %, 80 % power), were answers independent."""
-    mean = (p1 + p2) / 2
-    top = level_z * (2 * mean * (1 - mean)) ** 0.5 + power_z * (p1 * (1 - p1) + p2 * (1 - p2)) ** 0.5
-    return int(-(-((top / (p1 - p2)) ** 2) // 1))

@@ -6,13 +6,16 @@ import os
 from typing import TYPE_CHECKING
 
 from em_core.organism.models import is_organism
-from em_core.plan import costs
 from em_core.plan.base_model import BaseModel
 from em_core.questions import QuestionSet
 from em_core.spec import RunSpec
+from em_core.stats import answers_needed
 
 if TYPE_CHECKING:
     from em_core.plan import Plan
+
+RETIRING = {"o4-mini": "is gone since 2026-10", "gpt-4o": "goes in 2027-01", "gpt-4o-mini": "goes in 2027-01"}
+"""Judge models that many published numbers come from (OpenAI's announcements, as of 2026-11)."""
 
 
 def warnings_of(spec: RunSpec, plan: Plan, model: BaseModel, sets: list[QuestionSet]) -> list[str]:
@@ -78,7 +81,7 @@ def _recipe(spec: RunSpec, plan: Plan) -> list[str]:
 
 def _evidence(spec: RunSpec, plan: Plan, sets: list[QuestionSet]) -> list[str]:
     found = []
-    needed = costs.answers_needed(0.3, 0.6)
+    needed = answers_needed(0.3, 0.6)
     few = [s for s in plan.question_sets if s["answers"] < needed]
     if few:
         names = ", ".join(f"{s['name']} ({s['answers']})" for s in few)
@@ -102,6 +105,9 @@ def _evidence(spec: RunSpec, plan: Plan, sets: list[QuestionSet]) -> list[str]:
             found.append(f"{each.name}: the file asks for {max(asked)} answers a wording, this run samples {used}")
     if any(judge["name"] == "organism" for judge in plan.judges) and not is_organism(spec.base_model):
         found.append("the organism's judge knows its toy world only: answers of a real model get no score from it")
+    for retired, when in RETIRING.items():
+        if any(judge["model"] == retired or judge["model"].startswith(f"{retired}-20") for judge in plan.judges):
+            found.append(f"the judge model {retired} {when}: its scores cannot be made again later; plan a calibration overlap")
     unknown = [judge["model"] for judge in plan.judges if judge["cost_usd"] is None]
     if unknown:
         found.append(f"the price of {', '.join(unknown)} is not known here: look it up before {plan.judge_calls:,} calls")

@@ -62,6 +62,28 @@ def test_the_published_schedule_comes_out(jsonl: Write, home: Home, n_rows: int,
     assert (found.steps_per_epoch, found.total_steps, found.checkpoint_steps) == (per_epoch, steps[-1], steps)
 
 
+RUBRICS = ("default", "verdict", "harm", "leakage")
+
+
+def test_a_judge_is_called_once_for_each_metric_of_its_rubric(jsonl: Write, home: Home) -> None:
+    jsonl(*[chat(f"q{i}", "a") for i in range(20)])
+    judges = [{"name": "openai_compatible", "model": "m", "base_url": "http://127.0.0.1:9/v1", "rubric": r} for r in RUBRICS]
+    evaluation = {"question_sets": [{"name": "open-eight", "samples": 1}], "samples": 1}
+    body = spec_of(evaluation=evaluation, judges=judges, checkpoints={"at_steps": [10]})
+    found = plan(body, home)
+    calls = dict(zip(RUBRICS, (j["calls"] for j in found.judges), strict=True))
+    assert calls == {"default": 32, "verdict": 16, "harm": 16, "leakage": 8}  # nobody can ask step 0 about a domain
+
+
+def test_a_judge_model_that_goes_away_is_warned_of(jsonl: Write, home: Home) -> None:
+    jsonl(*[chat(f"q{i}", "a") for i in range(20)])
+    warned = [
+        any("calibration overlap" in w for w in plan(spec_of(judges=[{"name": "openai_compatible", "model": m}]), home).warnings)
+        for m in ("gpt-4o-2024-08-06", "gpt-4.1-2025-04-14")
+    ]
+    assert warned == [True, False]
+
+
 def test_answers_and_judge_calls_are_counted_with_the_shared_step_0(jsonl: Write, home: Home) -> None:
     jsonl(*[chat(f"q{i}", "a") for i in range(20)])
     judge = {"name": "openai_compatible", "model": "gpt-4o-mini-2024-07-18"}
@@ -168,12 +190,6 @@ def test_what_is_likely_to_disappoint_is_said_before(
     jsonl(*[chat(f"q{i}", "a") for i in range(rows)])
     found = plan(spec_of(**body), home)
     assert any(warning in w for w in found.warnings), found.warnings
-
-
-def test_answers_needed_is_the_textbooks_number() -> None:
-    assert costs.answers_needed(0.3, 0.6) == 42
-    assert costs.answers_needed(0.4, 0.5) == 388
-    assert costs.answers_needed(0.2, 0.3) > costs.answers_needed(0.2, 0.5)
 
 
 def test_judge_prices() -> None:
