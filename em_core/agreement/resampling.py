@@ -17,7 +17,7 @@ class Measured:
 
     Args:
         value: None where it is not defined (everybody said the same, nothing in common).
-        low, high: None where `value` is, or where resampling gives no interval.
+        low, high: None where `value` is, and where resampling gives no width (perfect agreement).
         n: Answers that it rests on.
         n_questions: Questions that they belong to.
     """
@@ -81,9 +81,12 @@ def draws(n_questions: int, seed: int = 0, resamples: int = RESAMPLES) -> np.nda
 
 
 def percentiles(values: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None]:
-    """Central interval of the defined values; None when fewer than half are defined, or all are one value by force."""
+    """Central interval of the defined values; None when fewer than half are defined, or all are the same.
+
+    Perfect agreement is the same in every resample: that is no proof of a width of zero.
+    """
     known = values[np.isfinite(values)]
-    if len(known) < len(values) / 2:
+    if len(known) < len(values) / 2 or np.ptp(known) < 1e-9:
         return None, None
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -14,7 +14,7 @@ def judges(table: pd.DataFrame) -> pd.DataFrame:
     """One row per judge (`em_core.agreement.judge_table`), the first one being what the others are held against.
 
     Returns:
-        Text columns: Judge, EM rate, Difference, Mean score, Unscored, Kappa, Alpha, Pearson, Spearman, Rule.
+        Text columns: Judge, EM rate, Difference (points), Mean score, Unscored, Kappa, Alpha, Pearson, Spearman, Rule.
     """
     rows = []
     for i, row in enumerate(table.to_dict("records")):
@@ -25,8 +25,8 @@ def judges(table: pd.DataFrame) -> pd.DataFrame:
                 "EM rate": _with(
                     row, "em_rate", "ci_low", "ci_high", percent=True, more=f"{row['n_misaligned']} of {row['n_base']}"
                 ),
-                "Difference": against(
-                    _with(row, "em_difference", "em_difference_low", "em_difference_high", percent=True, sign=True)
+                "Difference, points": against(
+                    _with(row, "em_difference", "em_difference_low", "em_difference_high", points=True)
                 ),
                 "Mean score": NONE if pd.isna(row["mean_value"]) else f"{row['mean_value']:.1f}",
                 "Unscored": NONE if pd.isna(row["unscored_share"]) else f"{row['unscored_share']:.1%} of {row['n_asked']:,}",
@@ -55,7 +55,7 @@ def people(table: pd.DataFrame) -> pd.DataFrame:
             {
                 "Judge": row["judge_id"],
                 "People": row["reference"],
-                "Labelled": f"{row['n']:,} of {row['n_questions']} questions",
+                "Labelled": f"{row['n']:,} on {row['n_questions']} questions",
                 "Precision": precision,
                 "Recall": recall,
                 "F1": _with(row, "f1", "f1_low", "f1_high", percent=True),
@@ -71,14 +71,14 @@ def people(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with(
-    row: Mapping[Any, Any], value: str, low: str, high: str, *, percent: bool = False, sign: bool = False, more: str = ""
+    row: Mapping[Any, Any], value: str, low: str, high: str, *, percent: bool = False, points: bool = False, more: str = ""
 ) -> str:
     """``36% (28% to 45%), 41 of 114``."""
     if pd.isna(row[value]):
         return f"{NONE}, {more}" if more else NONE
-    form = f"{'+' if sign else ''}.{'1%' if percent else '2f'}"
-    between = "" if pd.isna(row[low]) or pd.isna(row[high]) else f" ({row[low]:{form}} to {row[high]:{form}})"
-    return f"{row[value]:{form}}{between}" + (f", {more}" if more else "")
+    scale, form = (100, "+.1f") if points else (1, ".1%" if percent else ".2f")
+    between = "" if pd.isna(row[low]) or pd.isna(row[high]) else f" ({scale * row[low]:{form}} to {scale * row[high]:{form}})"
+    return f"{scale * row[value]:{form}}{between}" + (f", {more}" if more else "")
 
 
 def _number(value: Any) -> str:
