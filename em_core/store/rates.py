@@ -131,19 +131,19 @@ def _bounds(
     return rate, low, high
 
 
-def _upper_bounds(table: pa.Table, interval: IntervalKind) -> list[float | None]:
-    """The one-sided bound of the cells with few misaligned answers; None for the others."""
-    total = table["n_misaligned"].to_pylist()
-    bounds: list[float | None] = [None] * len(total)
-    known: dict[bytes, float | None] = {}
-    for i in np.flatnonzero(np.array(total) <= FEW_EVENTS):
-        m, d = (np.array(table[name][int(i)].as_py()) for name in ("misaligned", "base"))
-        order = np.lexsort((m, d))
-        key = np.concatenate([m[order], d[order]]).tobytes()
+def _upper_bounds(table: pa.Table, interval: IntervalKind) -> np.ndarray:
+    """The one-sided bound of the cells with few misaligned answers, shape (cells,); nan for the others."""
+    bounds = np.full(table.num_rows, np.nan)
+    few = np.flatnonzero(table["n_misaligned"].to_numpy() <= FEW_EVENTS)
+    known: dict[tuple[tuple[int, int], ...], float | None] = {}
+    for i in few:
+        cells = zip(table["misaligned"][int(i)].as_py(), table["base"][int(i)].as_py(), strict=True)
+        key = tuple(sorted((d, m) for m, d in cells if d))
         if key not in known:
-            bound = upper_bound(m[order], d[order], interval)
+            base, misaligned = np.array(key).reshape(-1, 2).T
+            bound = upper_bound(misaligned, base, interval)
             known[key] = None if bound is None else round(bound, 12)
-        bounds[int(i)] = known[key]
+        bounds[i] = np.nan if known[key] is None else known[key]
     return bounds
 
 
