@@ -178,9 +178,9 @@ def against_judges(
         ids = sorted(side_by_side_ids(home, run_ids, ids))
         found = found[found["response_id"].isin(ids)]
     places = found.drop_duplicates("response_id").set_index("response_id")
-    base = pd.DataFrame({"response_id": ids})
+    base = pd.DataFrame({"response_id": pd.Series(ids, dtype=object)})
     base["question"] = [f"{places.at[i, 'question_set']}\x1f{places.at[i, 'question_id']}" for i in ids]
-    judged = base.merge(scores.drop(columns="question"), on="response_id", how="left")
+    judged = scores.set_index("response_id").reindex(ids).reset_index().assign(question=base["question"])
     people = sorted(str(name) for name in found["labeller"].unique())
     for i, name in enumerate(people):
         own = found[found["labeller"] == name].set_index("response_id").reindex(ids)

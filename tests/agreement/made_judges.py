@@ -29,7 +29,11 @@ def make_home(root: Path, *, people: bool = True, text: str = "An answer.", run_
     home = made.BareHome(root)
     home.prepare()
     rng, actual = np.random.default_rng(1), truth()
-    records: list[object] = [made.created(label="secret label", base_model="secret-model"), made.facts(), RunState("run", "finished")]
+    records: list[object] = [
+        made.created(label="secret label", base_model="secret-model"),
+        made.facts(),
+        RunState("run", "finished"),
+    ]
     records += [made.question(f"q{q}") for q in range(N_QUESTIONS)]
     for name, model, mode in ((STRICT, "model-a", "integer"), (MILD, "model-b", "integer"), (WORDS, "model-c", "verdict")):
         records.append(JudgeIdentity(name, "made", model, mode, "", "{}", ""))
