@@ -26,6 +26,8 @@ page = st.navigation(
         ],
         "Measure": [
             st.Page("measure/thresholds.py", title="Thresholds", icon=":material/tune:", url_path="thresholds"),
+            st.Page("measure/judges.py", title="Judges", icon=":material/gavel:", url_path="judges"),
+            st.Page("measure/label.py", title="Label", icon=":material/edit_note:", url_path="label"),
         ],
     }
 )
