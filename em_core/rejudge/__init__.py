@@ -8,11 +8,11 @@ A job has a folder of its own (`folder`), so the folders of runs, imported ones 
 demonstration are never written.
 """
 
+from em_core.rejudge.detached import start
 from em_core.rejudge.folder import Job, ask_to_stop, job, job_dir, jobs
-from em_core.rejudge.job import rejudge
 from em_core.rejudge.outcome import Asking, Declined, Outcome
 from em_core.rejudge.selection import Selection, Todo, look
-from em_core.rejudge.start import start
+from em_core.rejudge.work import rejudge
 
 __all__ = [
     "Asking",
