@@ -27,6 +27,7 @@ if not waiting:
     st.stop()
 
 total = desk.total(batch)
-st.progress((total - len(waiting)) / total, text=f"{total - len(waiting)} of {total}")
-desk.answer(waiting[0])
-desk.buttons(own, waiting[0], total - len(waiting))
+done = total - len(waiting)
+st.progress(done / total, text=f"{done} of {total}")
+desk.answer(waiting[0], done)
+desk.buttons(own, waiting[0], done)

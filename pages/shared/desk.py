@@ -57,20 +57,25 @@ def _text(root: str, generation: str, response_id: str) -> dict[str, str] | None
     return store.text(Home(core.home().root), response_id)
 
 
-def answer(response_id: str) -> None:
+def answer(response_id: str, place: int) -> None:
     """System prompt, question and answer as inert text."""
     with core.guarded():
         found = _text(str(core.home().root), core.generation(), response_id)
     for title, key in (("System prompt", "system"), ("Question", "prompt"), ("Answer", "text")):
         if found and (found[key] or key != "system"):
             st.markdown(f"**{title}**")
-            _inert(found[key] or "(empty)", key)
+            _inert(found[key] or "(empty)", f"all-{key}-{place}")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def _inert(text: str, key: str) -> None:
-    shown = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n"))
+    shown = _CONTROL.sub(_escaped, text.replace("\r\n", "\n"))
     cut = "\n".join(shown[:CUT_CHARS].split("\n")[:CUT_LINES])
-    whole = len(cut) < len(shown) and st.toggle(f"Show all {len(shown):,} characters", key=f"all-{key}-{len(shown)}")
+    whole = len(cut) < len(shown) and st.toggle(f"Show all {len(shown):,} characters", key=key)
     with st.container(border=True):
         if whole:
             st.code(shown, language=None, wrap_lines=True, height=600)
