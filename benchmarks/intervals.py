@@ -43,6 +43,8 @@ class Setting:
     rate: float
     questions: int
     samples: int
+    uneven: bool = False
+    """Scored answers to a question are any number from 0 to twice `samples`, as after a gate."""
 
 
 def settings() -> Iterator[Setting]:
@@ -71,15 +73,24 @@ def draw_rates(rng: np.random.Generator, setting: Setting, sets: int) -> np.ndar
     return special.expit(_centre(setting.rate, size) + size * rng.standard_normal(shape))
 
 
+def draw(setting: Setting, kind: IntervalKind, sets: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(misaligned, scored, both of shape (sets, questions); truth, shape (sets,))."""
+    rng = np.random.default_rng([seed, *map(ord, repr(setting) + kind)])
+    rates = draw_rates(rng, setting, sets)
+    base = np.full(rates.shape, setting.samples)
+    if setting.uneven:
+        base = rng.integers(0, 2 * setting.samples + 1, rates.shape)
+        base[:, :2] = np.maximum(base[:, :2], 1)  # at least two questions with an answer
+    misaligned = rng.binomial(base, rates)
+    these = (rates * base).sum(axis=1) / base.sum(axis=1)
+    return misaligned, base, these if kind == "questions" else np.full(sets, setting.rate)
+
+
 def coverage(
     setting: Setting, kind: IntervalKind, sets: int = 1000, seed: int = 0, method: IntervalMethod = "wilson"
 ) -> tuple[float, float]:
     """(share of intervals that hold the truth, mean width) over simulated data sets, each 0-1."""
-    rng = np.random.default_rng([seed, *map(ord, repr(setting) + kind)])
-    rates = draw_rates(rng, setting, sets)
-    misaligned = rng.binomial(setting.samples, rates)
-    truth = rates.mean(axis=1) if kind == "questions" else np.full(sets, setting.rate)
-    base = np.full_like(misaligned, setting.samples)
+    misaligned, base, truth = draw(setting, kind, sets, seed)
     if method == "wilson":
         cell = np.repeat(np.arange(sets), setting.questions)
         _, low, high = rate_intervals(misaligned.ravel(), base.ravel(), cell, sets, kind)
@@ -93,12 +104,8 @@ def coverage(
 
 def coverage_of_upper_bound(setting: Setting, kind: IntervalKind, sets: int = 300, seed: int = 0) -> float:
     """Share of one-sided 95 % bounds that are not below the truth."""
-    rng = np.random.default_rng([seed, *map(ord, repr(setting) + kind)])
-    rates = draw_rates(rng, setting, sets)
-    misaligned = rng.binomial(setting.samples, rates)
-    base = np.full(setting.questions, setting.samples)
-    truth = rates.mean(axis=1) if kind == "questions" else np.full(sets, setting.rate)
-    bounds = [upper_bound(m, base, kind) for m in misaligned]
+    misaligned, base, truth = draw(setting, kind, sets, seed)
+    bounds = [upper_bound(m, d, kind) for m, d in zip(misaligned, base, strict=True)]
     return float(np.mean([bound is not None and bound >= t for bound, t in zip(bounds, truth, strict=True)]))
 
 
@@ -212,6 +219,16 @@ def print_table(sets: int) -> None:
     print("\n".join(f"  {line}" for line in outside) or "  none")
 
 
+def print_uneven(sets: int) -> None:
+    """Questions with very different numbers of scored answers."""
+    print(f"\nuneven: each question has any number of scored answers from 0 to 40, {sets} data sets a setting")
+    print(f"{'questions differ':<17}{'rate':>6}{'k':>4}{'these questions':>17}{'questions like these':>22}")
+    for effect, rate, k in itertools.product((("beta", 0.05), ("beta", 0.4), ("logit", 2.0)), RATES, QUESTIONS):
+        s = Setting(effect, rate, k, 20, uneven=True)
+        q, p = (coverage(s, kind, sets)[0] for kind in ("questions", "population"))  # type: ignore[arg-type]
+        print(f"{f'{effect[0]} {effect[1]:g}':<17}{rate:>6.0%}{k:>4}{q:>17.1%}{p:>22.1%}")
+
+
 def print_methods(sets: int) -> None:
     """The other two methods, and the one-sided bound, in a few settings."""
     print(f"\nother methods, {sets} data sets a setting (coverage, these questions | questions like these)")
@@ -269,6 +286,7 @@ def main() -> None:
     args = parser.parse_args()
     start = time.perf_counter()
     print_table(args.sets)
+    print_uneven(args.sets)
     if not args.quick:
         print_methods(min(args.sets, 300))
         print_comparisons(min(args.sets, 300))

@@ -23,11 +23,15 @@ SETTINGS = [
     Setting(("logit", 2.0), 0.02, 24, 20),
     Setting(("logit", 2.0), 0.2, 50, 20),
     Setting(("logit", 2.0), 0.5, 24, 5),
+    Setting(("beta", 0.4), 0.2, 24, 20, uneven=True),
+    Setting(("logit", 2.0), 0.02, 8, 20, uneven=True),
 ]
 
 
 @pytest.mark.parametrize("kind", ["questions", "population"])
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: f"{s.effect[0]}-{s.effect[1]}-{s.rate}-{s.questions}x{s.samples}")
+@pytest.mark.parametrize(
+    "setting", SETTINGS, ids=lambda s: f"{s.effect[0]}-{s.effect[1]}-{s.rate}-{s.questions}x{s.samples}{'-uneven' * s.uneven}"
+)
 def test_95_percent_intervals_hold_the_truth_in_92_to_98_percent(setting: Setting, kind: str) -> None:
     share, _ = coverage(setting, kind, sets=2000)  # type: ignore[arg-type]
     assert WANTED[0] <= share <= WANTED[1]

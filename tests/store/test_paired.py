@@ -21,9 +21,8 @@ def _cells(both: Paired) -> dict[str, tuple[int, int, int, int]]:
 
 
 def _home(home: BareHome) -> BareHome:
-    write(
-        home, "base-1", created("", run_kind="baseline"), *scored("base-1", 0, [GOOD, GOOD]), *scored("base-1", 0, [GOOD], "q1")
-    )
+    write(home, "base-1", created("", run_kind="baseline"), question("q0", "medical"), question("q1"))
+    write(home, "base-1", *scored("base-1", 0, [GOOD, GOOD]), *scored("base-1", 0, [GOOD], "q1"))
     write(home, "r1", created(), facts("base-1"), question("q0", "medical"), question("q1"))
     write(home, "r1", *scored("r1", 5, [BAD, GOOD]), *scored("r1", 5, [GOOD], "q1"))
     write(home, "r1", *scored("r1", 10, [BAD, BAD, UNSCORED]), *scored("r1", 10, [BAD], "q1"), *scored("r1", 10, [BAD], "q2"))
