@@ -8,15 +8,18 @@ configured scheme, host and port, and cut out of every text that comes back.
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from em_core.errors import BadInput, EMError, WorkFailed
 from em_core.judges import budget
-from em_core.judges.throttle import Throttle
+from em_core.judges.throttle import Closed, Throttle
 from em_core.spec import JudgeSpec
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 MAX_RETRIES = 6
 TIMEOUT_S = 60.0
 OUT_OF_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"}
+OVERLOADED = (503, 529)
+"""With Retry-After these say the same as a 429."""
 MODEL_GONE = {"model_not_found", "model_not_available", "invalid_model", "model_deprecated"}
 
 
@@ -132,11 +137,12 @@ class Endpoint:
                 for name in foreign:
                     request.headers.pop(name, None)
             ticket = budget.current()
-            if ticket is not None:
-                try:
+            try:
+                await throttle.turn()
+                if ticket is not None:
                     ticket.sending()
-                except budget.BudgetReached as reached:
-                    raise openai.OpenAIError("the budget is used up") from reached  # its own errors it does not retry
+            except (Closed, budget.BudgetReached) as ended:
+                raise openai.OpenAIError("no more is sent") from ended  # its own errors it does not retry
             request.headers["authorization"] = f"Bearer {key}"
             request.extensions["em_sent_at"] = time.monotonic()
 
@@ -144,6 +150,8 @@ class Endpoint:
             ticket = budget.current()
             if ticket is not None and response.status_code >= 300:
                 ticket.refused()
+            if response.status_code in OVERLOADED and (wait_s := _retry_after_s(response)) is not None:
+                throttle.rate_limited(response.request.extensions.get("em_sent_at", 0.0), wait_s)
             if response.status_code != 429:
                 return
             await response.aread()
@@ -236,9 +244,14 @@ def _code(body: bytes) -> str:
 
 
 def _retry_after_s(response: httpx2.Response) -> float | None:
+    """Seconds until the server wants to be asked again; None where it does not say."""
+    said, ms = response.headers.get("retry-after", ""), response.headers.get("retry-after-ms", "")
+    for text, unit in ((ms, 1e-3), (said, 1.0)):
+        with suppress(ValueError):
+            seconds = float(text) * unit
+            if math.isfinite(seconds) and seconds >= 0:
+                return seconds
     try:
-        if "retry-after-ms" in response.headers:
-            return float(response.headers["retry-after-ms"]) / 1000
-        return float(response.headers.get("retry-after", ""))
-    except ValueError:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
         return None

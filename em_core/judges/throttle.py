@@ -1,12 +1,16 @@
-"""How many judge calls may be in flight: found out from the server's own answers.
+"""How many judge calls may be in flight, and how fast they are sent: found out from the server's own answers.
 
     start            20 calls, then a quarter more per round trip, until the first 429
-    a 429            x 0.8, once per episode (calls sent before the last cut don't count again)
+    a 429 that says when to come back (Retry-After)
+                     a limit over time: requests are paced from now on (`SendRate`), calls in flight are not cut
+    a 429 that does not
+                     a limit of calls in flight: x 0.8, once per episode (calls sent before the last cut
+                     don't count again)
     below the mark   a quarter more per round trip, up to 97 % of where the last 429 came
     around the mark  one call more every eight round trips; 5 % past it, the mark is forgotten
-    a storm          a whole generation of 429s without one success: new calls wait for Retry-After
+    a storm          a whole generation of 429s without one success: nothing is sent until Retry-After
 
-With one fixed server limit this stays at 95-100 % of it (see docs/judges.md for the measurement).
+With one fixed server limit this stays at 92-99 % of it (see docs/judges.md for the measurement).
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from em_core.judges._send_rate import SendRate
 
 START = 20
 CUT = 0.8
@@ -50,6 +56,7 @@ class Throttle:
         self._cut_at = float("-inf")
         self._since_success = 0
         self._resume_at = 0.0
+        self.rate = SendRate()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
 
@@ -81,9 +88,20 @@ class Throttle:
             self.in_use -= 1
             self._wake()
 
+    async def turn(self) -> None:
+        """Wait until one more request may be sent, be it a call's first or a retry.
+
+        Raises:
+            Closed: `close` was called.
+        """
+        if self._closed:
+            raise Closed
+        await self.rate.turn()
+
     def succeeded(self) -> None:
         """A call was answered: grow, if the limit was in use at all."""
         self._since_success = 0
+        self.rate.answered()
         if self.in_use >= 0.9 * int(self.limit):
             near = self.limit >= NEAR * self._mark
             self.limit = min(self.limit + (1 / (ROUNDS_PER_CALL * self.limit) if near else FAST), self.maximum)
@@ -103,17 +121,23 @@ class Throttle:
         now = time.monotonic()
         self.n_rate_limited += 1
         self._since_success += 1
-        if sent_at >= self._cut_at:
+        new = sent_at >= self._cut_at
+        if new:
             self.episodes += 1
+            self._cut_at = now
+        if retry_after_s is not None:
+            self.rate.refused(min(retry_after_s, MAX_PAUSE_S))
+        elif new:
             self._mark = self.limit
             self.limit = max(1.0, self.limit * CUT)
-            self._cut_at = now
         if self._since_success >= self.limit and retry_after_s:
             self._resume_at = max(self._resume_at, now + min(retry_after_s, MAX_PAUSE_S))
+            self.rate.pause(self._resume_at)
 
     def close(self) -> None:
         """No more calls: those that wait and those that come get `Closed`."""
         self._closed = True
+        self.rate.close(Closed())
         for turn in self._waiting:
             if not turn.done():
                 turn.set_exception(Closed())
