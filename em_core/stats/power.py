@@ -21,7 +21,7 @@ class Needed:
         samples: Answers per question and side; None = no number is enough with these questions.
         answers: Answers per side, samples times questions; None likewise.
         n_questions: Questions that were planned with.
-        questions_needed: Fewest questions that are enough with one answer each or many; None when `samples` is given.
+        questions_needed: Fewest questions with which many answers each would be enough; None when `samples` is given.
         power: Reached with `samples`, 0-1 (with unlimited samples where there is no number).
         words: All that in a sentence.
     """
