@@ -20,15 +20,16 @@ def definitions_table(chosen: pd.DataFrame, by_definition: Mapping[str, pd.DataF
         by_definition: Rates of one judge under each definition, by its name.
 
     Returns:
-        Run, Questions, Step, then a column per definition: ``34% (22-48%), 16 of 47``, or
-        ``no estimate`` where the judge gave nothing that the definition looks at.
+        Run, a column per definition (``34% (22-48%), 16 of 47``, or ``no estimate`` where the judge gave
+        nothing that the definition looks at), Questions, Step, Run id.
     """
     rows = chosen[_KEYS].merge(chosen[[*_KEYS, "label"]].drop_duplicates(), on=_KEYS)
-    table = pd.DataFrame({"Run": rows["label"], "Questions": rows["question_set"], "Step": rows["step"]})
+    table = pd.DataFrame({"Run": rows["label"]})
     for name, rates in by_definition.items():
         found = rows[_KEYS].merge(rates, on=_KEYS, how="left")
         base = "n_coherent" if definitions.get(name).denominator == "coherent" else "n_scored"
         table[name] = [_words(row, base) for row in found.to_dict("records")]
+    table["Questions"], table["Step"], table["Run id"] = rows["question_set"], rows["step"], rows["run_id"]
     return table
 
 

@@ -22,23 +22,22 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     with core.guarded():
         rates = core.rates(definition, interval)
     judge_id = filters.judge(rates, known)
+    of_step = filters.at_step(rates[rates["judge_id"] == judge_id])
 if judge_id is None:
     words.no_judge_for(definition)
     st.stop()
-chosen = filters.narrow(filters.at_step(rates[rates["judge_id"] == judge_id]))
+chosen = filters.narrow(of_step)
 rule = definitions.get(definition)
 st.caption(f"**{words.plain(definition)}**: {words.plain(rule.rule)}. {filters.INTERVALS[interval]}")
 
 with core.guarded():
     plane = core.plane(definition, interval, judge_id, chosen)
 options = {"sign": rule.sign, "gate_sign": rule.gate_sign, "chosen": (rule.threshold, rule.gate), "chosen_name": "this rule"}
-left, right = st.columns([3, 2], gap="large")
-with left:
-    panels.whole("threshold_plane", plane, **options)
-with right:
-    st.subheader("The same answers under each definition")
-    with core.guarded():
-        rules.under_each(chosen, judge_id, interval, definition)
-    st.caption("A link to this page keeps the rule: it is in the address. Any page takes it.")
+panels.whole("threshold_plane", plane, **options)
+st.caption("A link to this page keeps the rule: it is in the address, and every page takes it.")
+
+st.subheader("The same answers under each definition")
+with core.guarded():
+    rules.under_each(chosen, judge_id, interval, definition)
 if chosen["toy"].any():
     words.toy_notice()
