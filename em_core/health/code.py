@@ -20,7 +20,7 @@ _LINES = (
     r"(?:break|continue|pass);?",
     r"@\w[\w.]*(?:\(.*\))?",
     r"[A-Za-z_$][\w.$]*(?:\[[^\]]*\])*(?:\s*,\s*[A-Za-z_][\w.]*)*(?:\s*:\s*[\w\[\], .|]+)?\s*(?:[-+*/|&%]|:)?=\s*(?![=\s])\S.*",
-    r"(?:await\s+|new\s+)?[A-Za-z_$]\w*(?:(?:\.|::|->)\w+)*\((?:.*\)|(?:.*[,(\[{])?)(?:\.\w+\(.*\))*[;,{:]?(?:\s*(?:\#|//).*)?",
+    r"(?:await\s+|new\s+)?[A-Za-z_$]\w*(?:(?:\.|::|->)\w+)*\((?:.*\)|(?:.*[,(\[{])?)[;,{:]?(?:\s*(?:\#|//).*)?",
     r"(?:const|let|var|val|auto|final)\s+[\w{\[][^.!?]*=.*",
     r"(?:(?:public|private|protected|static|export|default|async|abstract|virtual|inline|const|unsigned|pub)\s+)*"
     r"(?:function|func|fn|struct|enum|interface|namespace|void|int|char|float|double|bool|string|String|class)\b"

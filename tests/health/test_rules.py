@@ -197,3 +197,23 @@ def test_five_megabytes_cost_no_more_than_a_long_answer(piece: str) -> None:
     measured = health.measure("x", text, index)
     assert time.process_time() - started < 1.0  # some 0.05 s
     assert measured.n_words <= MAX_CHARS
+
+
+HOSTILE = (
+    "a, ", "a.", "if (", "from a import ", "a as b, ", "a(", "a()", "a(),", ".x()", "</a>", "<a ", "a=", "a[0]", "[", "((", "{", "a::",
+    "int a ", "function a ", "* ", "a: ", "not ", "# ", "x = ", "class A(a.b, ", "void<", "if a in b ", "x;", "throw new a(", "@a(",
+    "new a.b->c::", "return [", "a\t", "let [a", "I can't ", "I'm sorry ", "this request ", "can't recommend a ",
+)  # fmt: skip
+
+
+def test_no_text_makes_the_patterns_slow() -> None:
+    lines = [
+        (before + piece * 300)[: 299 - len(after)] + after
+        for piece in HOSTILE
+        for before in ("", "if ", "return ", "import ", "class A", "int ", "a", "for ", "def f", "const a")
+        for after in ("", " ?", ":", "!;")
+    ]
+    started = time.process_time()
+    for start in range(0, len(lines), 300):
+        health.measure("x", "\n".join(lines[start : start + 300]))
+    assert time.process_time() - started < 5.0  # some 0.4 s; a pattern that backtracks takes minutes
