@@ -64,7 +64,7 @@ def answer(response_id: str, place: int) -> None:
     for title, key in (("System prompt", "system"), ("Question", "prompt"), ("Answer", "text")):
         if found and (found[key] or key != "system"):
             st.markdown(f"**{title}**")
-            _inert(found[key] or "(empty)", f"all-{key}-{place}")
+            _inert(found[key] or "(empty)", f"show-{key}-{place}", f"whole-{key}-{response_id}")
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -72,12 +72,17 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
-def _inert(text: str, key: str) -> None:
+def _inert(text: str, key: str, whole: str) -> None:
+    """`key` is the button's; `whole` stays on the server and says whether this very text is wanted whole."""
     shown = _CONTROL.sub(_escaped, text.replace("\r\n", "\n"))
     cut = "\n".join(shown[:CUT_CHARS].split("\n")[:CUT_LINES])
-    whole = len(cut) < len(shown) and st.toggle(f"Show all {len(shown):,} characters", key=key)
+    if len(cut) < len(shown) and not st.session_state.get(whole):
+        # a button and no toggle: while a toggle has the focus, keys go to it
+        st.button(
+            f"Show all {len(shown):,} characters", key=f"show-{key}", on_click=st.session_state.__setitem__, args=(key, True)
+        )
     with st.container(border=True):
-        if whole:
+        if st.session_state.get(whole):
             st.code(shown, language=None, wrap_lines=True, height=600)
         else:
             st.text(cut + (" [cut]" if len(cut) < len(shown) else ""))

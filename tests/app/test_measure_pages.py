@@ -208,7 +208,7 @@ def test_a_megabyte_on_one_line_is_cut_until_all_is_wanted(tmp_path, monkeypatch
     home = made_judges.make_home(tmp_path / "home", people=False, text="x" * 1_000_000)
     app = begin(home, monkeypatch)
     assert max(len(text.value) for text in app.text) < 5000
-    app.toggle[0].set_value(True).run()
+    next(b for b in app.button if b.label == "Show all 1,000,000 characters").click().run()
     assert len(app.code[0].value) == 1_000_000
     say(app, "1")
     assert not app.code
