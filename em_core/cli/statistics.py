@@ -11,6 +11,7 @@ from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.store import queries, trajectories
 
+# --correlation: the median of twelve published answer sets (0.03 to 0.36), docs/statistics.md
 _CHANGES = [
     "run_id", "question_set", "in_domain", "judge_id", "n_checkpoints", "before", "after", "previous", "step", "earliest",
     "latest", "p_change", "first_significant",
@@ -37,7 +38,7 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("second", type=float, metavar="P2", help="rate of the other, percent")
     parser.add_argument("--questions", type=int, default=8, metavar="K", help="questions a side (default 8)")
     parser.add_argument("--samples", type=int, metavar="N", help="answers per question you plan: prints their power")
-    parser.add_argument("--correlation", type=float, default=0.3, help="of answers to one question, 0-1 (default 0.3)")
+    parser.add_argument("--correlation", type=float, default=0.11, help="of answers to one question, 0-1 (default 0.11)")
     parser.add_argument("--shared", type=float, default=0.5, help="share of it that both sides have in common, 0-1 (default 0.5)")
     parser.add_argument("--interval", choices=("questions", "population"), default="population")
     parser.set_defaults(run=_power)

@@ -23,6 +23,8 @@ from em_core.specs_io import anchor, complaints
 
 Kind = Literal["flag", "integer", "number", "choice", "text", "words", "steps"]
 PICKED = ("data", "evaluation.question_sets")
+FURTHER = "judges.further"
+"""Judges behind the first, as dumps; the form's fields are those of the first."""
 SECTIONS: dict[str, str] = {
     "": "Model", "lora": "Adapter", "train": "Optimisation", "checkpoints": "Checkpoints", "evaluation": "Evaluation",
     "judges.0": "Judge",
@@ -33,7 +35,7 @@ _PLAIN = {
     "train": ("learning_rate", "epochs", "max_steps", "batch_size", "grad_accumulation", "precision", "seed"),
     "checkpoints": ("first_epoch", "every_steps", "at_steps"),
     "evaluation": ("samples",),
-    "judges.0": ("name", "model", "base_url"),
+    "judges.0": ("name", "model", "base_url", "mode", "rubric", "max_usd"),
 }
 """Fields that are in sight; the others stand in the section's expander."""
 _LABELS = {
@@ -53,6 +55,14 @@ _LABELS = {
     "judges.0.model": "Judge model",
     "judges.0.base_url": "Judge endpoint",
     "judges.0.api_key_env": "Key's environment variable",
+    "judges.0.max_usd": "Budget, US dollars",
+    "judges.0.max_calls": "Budget, calls",
+    "judges.0.max_tokens": "Budget, tokens",
+    "judges.0.min_mass": "Least mass of the numbers",
+    "judges.0.timeout_s": "Time-out, seconds",
+    "judges.0.usd_per_m_input": "Price, million input tokens",
+    "judges.0.usd_per_m_output": "Price, million output tokens",
+    "judges.0.batch_size": "Answers at once",
 }
 
 
@@ -161,6 +171,7 @@ def document(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     for path in PICKED:
         if path in values:
             _set(body, path, values[path])
+    body["judges"] = [*body.get("judges", []), *values.get(FURTHER, [])]
     parent = body.get("parent") or {}
     if not parent.get("run"):
         body["parent"] = None

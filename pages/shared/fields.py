@@ -7,10 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from em_core import datasets, judges, plugins, questions, sampling, specs_io, training
+from em_core import datasets, judge_configs, judges, plugins, questions, sampling, specs_io, training
 from em_core.organism import models as organisms
 from em_core.view import form
 from em_core.view.form import FormField
+from pages.shared.core import guarded, home
 from pages.shared.words import plain
 
 
@@ -51,6 +52,7 @@ class Form:
 
     def __init__(self, preset: str, base: dict[str, Any]) -> None:
         self.values: dict[str, Any] = {}
+        self._judge = ""
         self._preset, self._base = preset, base
         self._start = form.start_values(base)
         self._room: dict[str, Any] = {}
@@ -73,10 +75,14 @@ class Form:
             st.subheader(name)
             if name == "Evaluation":
                 self._question_sets()
+            if name == "Judge":
+                self._configuration()
             self._grid([field for field in members if not field.advanced])
             if advanced := [field for field in members if field.advanced]:
                 with st.expander("Advanced"):
                     self._grid(advanced)
+            if name == "Judge":
+                self._further_judges()
 
     def _grid(self, members: list[FormField]) -> None:
         for start in range(0, len(members), 3):
@@ -86,7 +92,34 @@ class Form:
                     self._room[field.path] = st.empty()
 
     def _key(self, path: str) -> str:
-        return f"{self._preset}:{path}"
+        judge = f"{self._judge}:" if path.startswith("judges.") else ""
+        return f"{self._preset}:{judge}{path}"
+
+    def _configuration(self) -> None:
+        """A named judge configuration fills the judge's fields; without one they are the preset's."""
+        known = judge_configs.available(home())
+        chosen = st.selectbox(
+            "Configuration", ["as in the preset", *known], key=f"{self._preset}:judge", persist_state="session", width=420,
+            help="Judges by name: `data/judges`, and your own in `judges` of the home folder. The fields below can be changed.",
+        )  # fmt: skip
+        if chosen not in known:
+            return
+        st.caption(plain(known[chosen].title))
+        with guarded(stop=False):
+            _, spec = judge_configs.resolve(chosen, (), home())
+            self._judge = chosen
+            filled = form.start_values({**self._base, "judges": [spec.model_dump(mode="json")]})
+            self._start |= {path: value for path, value in filled.items() if path.startswith("judges.0.")}
+
+    def _further_judges(self) -> None:
+        known = judge_configs.available(home())
+        chosen = st.multiselect(
+            "Further judges", list(known), [], key=self._key("further"), persist_state="session",
+            help="Score the same answers too: another judge to compare with, verdicts, or a metric such as harm.",
+        )  # fmt: skip
+        self._room["judges"] = st.empty()
+        with guarded(stop=False):
+            self.values[form.FURTHER] = [judge_configs.resolve(name, (), home())[1].model_dump(mode="json") for name in chosen]
 
     def _widget(self, field: FormField) -> Any:
         value = self._start[field.path]
