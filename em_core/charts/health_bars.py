@@ -86,7 +86,9 @@ def _panel(rows: pd.DataFrame, order: list[str], series: list[str], upper: float
     base = alt.Chart().encode(
         y=alt.Y("sign_label:N", title=None, sort=shown, axis=alt.Axis(labelLimit=220)),
         yOffset=alt.YOffset("domain_label:N", title=None, sort=series),
-        color=alt.Color("domain_label:N", title="Trained on", scale=colors, legend=alt.Legend(orient="bottom", symbolOpacity=1)),
+        color=alt.Color(
+            "domain_label:N", title="Trained on", scale=colors, legend=alt.Legend(orient="bottom", symbolOpacity=1, columns=2)
+        ),
     )
     tooltip = [
         alt.Tooltip("sign_label:N", title="sign"),
