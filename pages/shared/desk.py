@@ -78,9 +78,7 @@ def _inert(text: str, key: str, whole: str) -> None:
     cut = "\n".join(shown[:CUT_CHARS].split("\n")[:CUT_LINES])
     if len(cut) < len(shown) and not st.session_state.get(whole):
         # a button and no toggle: while a toggle has the focus, keys go to it
-        st.button(
-            f"Show all {len(shown):,} characters", key=f"show-{key}", on_click=st.session_state.__setitem__, args=(key, True)
-        )
+        st.button(f"Show all {len(shown):,} characters", key=key, on_click=st.session_state.__setitem__, args=(whole, True))
     with st.container(border=True):
         if st.session_state.get(whole):
             st.code(shown, language=None, wrap_lines=True, height=600)
