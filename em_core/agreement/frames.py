@@ -71,10 +71,10 @@ def _three(name: str, found: Measured) -> dict[str, float]:
 def _counted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Different pairs and how often each occurs; rounded as far as needed to be few enough."""
     both = ~np.isnan(x) & ~np.isnan(y)
-    pairs = np.round(np.stack([x[both], y[both]], axis=1), 6)
-    values, n = np.unique(pairs, axis=0, return_counts=True) if len(pairs) else (pairs, np.zeros(0, dtype=np.int64))
+    pairs = np.round(x[both], 6) + 1j * np.round(y[both], 6)  # as one number a pair: a row-wise unique is ten times slower
+    values, n = np.unique(pairs, return_counts=True)
     for step in _STEPS:
         if len(values) <= MAX_POINTS:
             break
-        values, n = np.unique(np.round(pairs / step) * step, axis=0, return_counts=True)
-    return values, n  # in steps of 5 there are at most 21 x 41
+        values, n = np.unique(np.round(pairs / step) * step, return_counts=True)
+    return np.stack([values.real, values.imag], axis=1), n  # in steps of 5 there are at most 21 x 41
