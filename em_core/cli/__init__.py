@@ -28,7 +28,20 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from em_core.cli import agreement, compare, demo, health, inputs, judging, launching, machine, results, running, statistics
+    from em_core.cli import (
+        agreement,
+        compare,
+        demo,
+        health,
+        inputs,
+        judging,
+        launching,
+        machine,
+        plotting,
+        results,
+        running,
+        statistics,
+    )
 
     parser = _Parser(prog="python -m em_core", description="Emergent-misalignment workbench.")
     parser.add_argument("--home", help="folder that holds runs/ and runs.duckdb (default: $EM_HOME, else the checkout)")
@@ -36,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     shared.add_argument("--home", dest="home_after", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for module in (demo, launching, inputs, running, judging, results, compare, agreement, health, statistics, machine):
+    for module in (demo, launching, inputs, running, judging, results, plotting, compare, agreement, health, statistics, machine):
         module.add(commands, shared)
     return parser
 

@@ -58,14 +58,15 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--questions", metavar="SETS", help="only these question sets, comma-separated")
 
 
-def _listed(text: str | None) -> list[str] | None:
+def listed(text: str | None) -> list[str] | None:
+    """The words of ``a,b``; None stays None."""
     return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
 def _agreement(args: argparse.Namespace, home: Home, out: Out) -> int:
     rule = definitions.get(args.definition)
-    judges = _judges(home, _listed(args.judges))
-    of: dict[str, Any] = {"run_ids": _listed(args.runs), "question_sets": _listed(args.questions)}
+    judges = chosen_judges(home, listed(args.judges))
+    of: dict[str, Any] = {"run_ids": listed(args.runs), "question_sets": listed(args.questions)}
     found = store_agreement.answers(home, judges, rule, **of)
     table = agreement.judge_table(found, args.interval)
     by_judges, by_people = store_labels.against_judges(home, judges, rule, **of)
@@ -104,7 +105,12 @@ def _agreement(args: argparse.Namespace, home: Home, out: Out) -> int:
     return 0
 
 
-def _judges(home: Home, wanted: list[str] | None) -> list[str]:
+def chosen_judges(home: Home, wanted: list[str] | None) -> list[str]:
+    """The judges that are meant: the given ones, else the two with the most answers in common, else the only one.
+
+    Raises:
+        BadInput: Nobody has scored anything, or one of them has not.
+    """
     known = [str(judge) for judge in queries.judges(home)["judge_id"]]
     if not known:
         raise BadInput("no judge has scored anything here", "`python -m em_core demo --wait` makes scored answers")
@@ -124,8 +130,8 @@ def _plain(value: Measured) -> dict[str, Any]:
 def _draw(args: argparse.Namespace, home: Home, out: Out) -> int:
     desk = labels.Desk(home, args.labeller)
     batch = desk.draw(
-        args.n, args.order, run_ids=_listed(args.runs) or (), question_sets=_listed(args.questions) or (),
-        judge_ids=_listed(args.judges) or (),
+        args.n, args.order, run_ids=listed(args.runs) or (), question_sets=listed(args.questions) or (),
+        judge_ids=listed(args.judges) or (),
     )  # fmt: skip
     n = len(batch.response_ids)
     text = f"{n} answers drawn for {desk.labeller}: open the page Label and write that name"

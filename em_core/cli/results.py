@@ -1,20 +1,17 @@
-"""``rates`` and ``plot``: what the runs show."""
+"""``rates``: what the runs show."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from em_core import charts, definitions
+from em_core import definitions
 from em_core.cli.output import Out
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.store import health as store_health
-from em_core.store import queries
 from em_core.store import rates as store_rates
 
 RATE_COLUMNS = [
@@ -32,11 +29,6 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", choices=("wilson", "t", "bootstrap"), default="wilson", help="how intervals are computed")
     parser.add_argument("--health", action="store_true", help="signs of breakage beside every rate")
     parser.set_defaults(run=_rates)
-    parser = commands.add_parser("plot", parents=[shared], help="a chart as .html, .svg, .png or .json")
-    parser.add_argument("chart", metavar="CHART", help=f"one of: {', '.join(charts.names())}")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE")
-    _selection(parser)
-    parser.set_defaults(run=_plot)
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -79,24 +71,3 @@ def _rates(args: argparse.Namespace, home: Home, out: Out) -> int:
         frame.to_dict("records"), [*columns, *RATE_COLUMNS, *beside], "no rates yet: `python -m em_core demo --wait` makes some"
     )
     return 0
-
-
-def _plot(args: argparse.Namespace, home: Home, out: Out) -> int:
-    if args.out.suffix not in charts.SUFFIXES:
-        raise BadInput(f"--out: {args.out.name!r} has no known ending", f"use one of: {' '.join(charts.SUFFIXES)}")
-    module = charts.load(args.chart)
-    charts.save(module.chart(_chart_frame(module.COLUMNS, args, home)), args.out)
-    out.result({"file": str(args.out)}, str(args.out))
-    return 0
-
-
-def _chart_frame(columns: Sequence[str], args: argparse.Namespace, home: Home) -> pd.DataFrame:
-    """The frame whose columns a chart asks for: training steps or EM rates."""
-    if "em_rate" in columns:
-        return _frame(args, home, ("run", "step"))
-    steps = queries.metrics(home, args.runs.split(",") if args.runs else None, max_points=1500)
-    return (
-        steps.merge(queries.runs(home)[["run_id", "label", "domain"]], on="run_id")
-        if len(steps)
-        else pd.DataFrame(columns=[*columns])
-    )
