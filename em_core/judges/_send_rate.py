@@ -6,7 +6,7 @@
                            a guess that grows fourfold each second
     below the mark         15 % more each second, up to 97 % of the rate at which the last 429 came
     around the mark        grows, slowly at first and faster the longer no 429 comes, while requests wait
-    more than a fifth refused, or too little known for a rate
+    more refused than answered
                            nothing is sent until Retry-After has passed
 
 Requests leave evenly spaced, retries among them, so a limit that counts over any window is met.
@@ -38,7 +38,6 @@ FAST = 0.15
 NEAR = 0.97
 GROWTH = 0.008
 """A second and second: after t quiet seconds around the mark the rate has grown by about GROWTH * t^2 / 2."""
-MANY = 0.2
 CATCH_UP_S = 0.05
 """Requests that were late by up to this are made up for at once."""
 
@@ -79,7 +78,7 @@ class SendRate:
         now = time.monotonic()
         self._count(self._refused)
         n_answered = sum(at >= now - WINDOW_S for at in self._answered)
-        if n_answered < KNOWN or len(self._refused) > max(3, MANY * n_answered):
+        if len(self._refused) > n_answered and now >= self._paused_until + (EPISODE_S if self._paused_until else 0.0):
             self.pause(now + retry_after_s)
         if now - self._cut_at >= EPISODE_S:
             self._cut(n_answered, now)

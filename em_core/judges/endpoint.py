@@ -173,6 +173,8 @@ class Endpoint:
 
     def fatal(self, error: Exception, kind: type[EMError] = WorkFailed) -> EMError | None:
         """The error that ends this judge, if `error` is one: no other call would fare better."""
+        if isinstance(error.__cause__, Closed):
+            raise error.__cause__  # it has ended already; this call was never sent
         if isinstance(error.__cause__, EMError):
             return error.__cause__
         status, code = getattr(error, "status_code", None), getattr(error, "code", None)
