@@ -88,10 +88,14 @@ class JudgementCache:
 
     def put(self, judgement: Judgement, item: ToJudge) -> None:
         """Keep what was said of that item's content."""
+        self.put_as(key(judgement.judge_id, judgement.metric, item), judgement)
+
+    def put_as(self, content: bytes, judgement: Judgement) -> None:
+        """Keep what was said of the content with that `key`, for callers who have the text no more."""
         if judgement.unscored_reason == "api_error":
             return
         body = {name: getattr(judgement, name) for name in _CONTENT}
-        row = (key(judgement.judge_id, judgement.metric, item), time.time(), json.dumps(body))
+        row = (content, time.time(), json.dumps(body))
         with self._lock:
             if self._db is None:
                 return

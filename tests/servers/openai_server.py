@@ -194,7 +194,7 @@ class OpenAIServer:
         if path.endswith("/models"):
             return await self._send(writer, 200, json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model"}]}), {})
         if not path.endswith("/chat/completions"):
-            return await self._send(writer, 404, '{"detail": "Not Found"}', {})
+            return await self._elsewhere(writer, method, path, headers, data)
         call = Call(len(self.calls), headers, json.loads(data), time.monotonic())
         self.calls.append(call)
         trouble = self.trouble(call) or self._limits(call) or Trouble()
@@ -209,6 +209,12 @@ class OpenAIServer:
         if trouble.status == 200 and not trouble.cut:
             self.replied.append(call)
         return whole
+
+    async def _elsewhere(
+        self, writer: asyncio.StreamWriter, method: str, path: str, headers: dict[str, str], data: bytes
+    ) -> bool:
+        """Any other address; a server with more endpoints says more."""
+        return await self._send(writer, 404, '{"detail": "Not Found"}', {})
 
     def _limits(self, call: Call) -> Trouble | None:
         if self.key and call.key != self.key:
