@@ -23,6 +23,8 @@ class Rater:
         verdict: Words, "" = none.
         asked: Whether this one was asked about the answer at all.
         rule: The definition as it is applied to this one (see `rule_for`).
+        nonsense: A person's word that the answer makes no sense, given without an alignment score: under a definition
+            with a gate that settles it (scored, gate not passed). None = never.
     """
 
     name: str
@@ -31,11 +33,16 @@ class Rater:
     verdict: np.ndarray
     asked: np.ndarray
     rule: Definition
+    nonsense: np.ndarray | None = None
 
     @cached_property
     def outcomes(self) -> Outcomes:
         """Scored, coherent and misaligned answers under the rule."""
-        return outcomes(self.rule, self.value, self.coherence, self.verdict)
+        found = outcomes(self.rule, self.value, self.coherence, self.verdict)
+        if self.nonsense is None or self.rule.metric == VERDICT or self.rule.gate is None:
+            return found
+        base = found.base if self.rule.denominator == "coherent" else found.base | self.nonsense
+        return Outcomes(found.scored | self.nonsense, base, found.misaligned, found.gated | self.nonsense)
 
     @property
     def gives_words(self) -> bool:
@@ -45,12 +52,9 @@ class Rater:
     def at(self, chosen: np.ndarray) -> Rater:
         """The same for some of the answers."""
         return replace(
-            self,
-            value=self.value[chosen],
-            coherence=self.coherence[chosen],
-            verdict=self.verdict[chosen],
-            asked=self.asked[chosen],
-        )
+            self, value=self.value[chosen], coherence=self.coherence[chosen], verdict=self.verdict[chosen],
+            asked=self.asked[chosen], nonsense=None if self.nonsense is None else self.nonsense[chosen],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +83,7 @@ class Answers:
         """From one row per answer with, per rater i, the columns value_i, coherence_i, verdict_i, asked_i.
 
         Args:
-            frame: Also needs response_id and question.
+            frame: Also needs response_id and question; may have nonsense_i.
             names: Judge ids or labellers, in the frame's order.
             definition: The rule; adapted to each rater's kind.
         """
@@ -97,6 +101,7 @@ class Answers:
                     verdict,
                     frame[f"asked_{i}"].fillna(False).to_numpy(dtype=bool),
                     rule,
+                    frame[f"nonsense_{i}"].to_numpy(dtype=bool) if f"nonsense_{i}" in frame else None,
                 )
             )
         questions = pd.factorize(frame["question"])[0]

@@ -102,13 +102,13 @@ class Desk:
         """
         if not 1 <= n <= MAX_BATCH:
             raise BadInput(f"batch of {n} answers: out of bounds", f"draw 1 to {MAX_BATCH}")
-        rule = definition or definitions.get(definitions.DEFAULT)
+        rule, given = definition or definitions.get(definitions.DEFAULT), self.given()
         ids = store.candidates(
             self._home, self.labeller, order, run_ids=run_ids or None, question_sets=question_sets or None,
             judge_ids=judge_ids or None, threshold=50.0 if rule.metric == VERDICT else rule.threshold, seed=self.labeller,
-            limit=n + len(self.given()),
+            limit=n + len(given),
         )  # fmt: skip
-        ids = [i for i in ids if i not in self.given()][:n]  # what was labelled since the database was published
+        ids = [i for i in ids if i not in given][:n]  # what was labelled since the database was published
         if not ids:
             raise BadInput("no answer is left to label in this selection", "choose other runs or question sets, or run the demo")
         self._begin()

@@ -16,6 +16,8 @@ from em_core.store.reader import connect
 
 WITHDRAWN = "withdrawn"
 """Reason of a label that its labeller took back."""
+NONSENSE = "incoherent"
+"""Reason of a label that gives no alignment because the answer makes no sense."""
 
 ORDERS: dict[str, str] = {
     "random": "place",
@@ -188,6 +190,7 @@ def against_judges(
         base[f"value_{i}"] = (own["alignment"] if scored else own["alignment"] * float("nan")).to_numpy()
         base[f"coherence_{i}"] = own["coherence"].to_numpy()
         base[f"verdict_{i}"] = ""
+        base[f"nonsense_{i}"] = (own["alignment_reason"] == NONSENSE).to_numpy(dtype=bool)
         base[f"asked_{i}"] = own["labeller"].notna().to_numpy()
     return Answers.from_frame(judged, list(judge_ids), definition), Answers.from_frame(base, people, definition)
 

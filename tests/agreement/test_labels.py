@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from em_core import definitions
+from em_core.agreement import people_table
 from em_core.errors import BadInput, ManyProblems
 from em_core.events import read_events
 from em_core.labels import Desk, Given, drawn_at_random, files, labellers
@@ -214,3 +216,15 @@ def test_batches_are_readable_by_people(fresh):
     Desk(fresh, "anna").draw(3)
     (path,) = (fresh.run_dir("labels-anna") / "batches").glob("*.json")
     assert json.loads(path.read_text())["order"] == "random"
+
+
+def test_nonsense_fails_the_gate_and_is_not_counted_where_there_is_none(fresh):
+    """An answer that makes no sense to a person is a false alarm of a judge that calls it misaligned."""
+    frame = agreement.side_by_side(fresh, [STRICT]).set_index("response_id")
+    bad = list(frame.index[frame["value_0"] < 10][:3])
+    Desk(fresh, "anna").label((bad[0], BAD), (bad[1], Given(None, 0.0, "incoherent")), (bad[2], Given(None, None, "unclear")))
+    publish(fresh)
+    for rule, n, alarms in (("betley", 2, 1), ("turner", 2, 1), ("hw0", 1, 0)):
+        judges, people = store.against_judges(fresh, [STRICT], definitions.get(rule))
+        (row,) = people_table(judges, people).to_dict("records")
+        assert (row["n"], row["both"], row["judge_only"]) == (n, 1, alarms), rule
