@@ -13,10 +13,10 @@ from typing import Any
 
 from em_core import judge_configs
 from em_core.cli.output import Out, printable
-from em_core.errors import BadInput
+from em_core.errors import BadInput, Busy
 from em_core.home import Home
 from em_core.judges.estimate import CostRange
-from em_core.rejudge import Asking, Declined, Outcome, Selection, job_dir, jobs, rejudge
+from em_core.rejudge import Asking, Declined, Outcome, Selection, ask_to_stop, job, job_dir, jobs, rejudge
 
 _BUDGET = ("max_calls", "max_tokens", "max_usd")
 _LINE_S = 10.0
@@ -41,6 +41,7 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--estimate-only", action="store_true", help="judge five answers and say what the rest would take")
     parser.add_argument("--yes", action="store_true", help="don't ask before a large job")
     parser.add_argument("--jobs", action="store_true", help="list the judging jobs instead")
+    parser.add_argument("--stop", metavar="JOB", help="end a judging job instead; its scores are kept")
     parser.add_argument("--job", metavar="ID", help=argparse.SUPPRESS)  # a folder that was prepared for this process
     parser.set_defaults(run=_judge)
 
@@ -78,6 +79,8 @@ def _words(text: str | None) -> tuple[str, ...] | None:
 def _judge(args: argparse.Namespace, home: Home, out: Out) -> int:
     if args.jobs:
         return _jobs(home, out)
+    if args.stop:
+        return _stop(args.stop, home, out)
     if not args.judge:
         raise BadInput("--judge: is missing", "`python -m em_core judges list` lists the judges")
     budget = [f"{name}={value}" for name in _BUDGET if (value := getattr(args, name)) is not None]
@@ -123,12 +126,21 @@ def _summary(outcome: Outcome) -> str:
 def _jobs(home: Home, out: Out) -> int:
     rows = [
         {
-            "job": job.run_id, "state": job.state, "judge_id": job.judge_id, "answers": job.n_answers, "scores": job.n_written,
-            "of": job.n_scores, "reason": job.reason,
+            "job": each.run_id, "state": each.state, "judge_id": each.judge_id, "answers": each.n_answers,
+            "scores": each.n_written, "of": each.n_scores, "reason": each.reason,
         }
-        for job in jobs(home)
+        for each in jobs(home)
     ]  # fmt: skip
     out.table(rows, ["job", "state", "judge_id", "answers", "scores", "of", "reason"], "no judging job yet")
+    return 0
+
+
+def _stop(run_id: str, home: Home, out: Out) -> int:
+    found = job(job_dir(home, run_id))
+    if not found.active:
+        raise Busy(f"{run_id}: has ended already ({found.state})", "`python -m em_core judge --jobs` lists the jobs")
+    ask_to_stop(home, run_id)
+    out.result({"job": run_id}, f"{run_id}: stops; what is scored is kept")
     return 0
 
 

@@ -12,16 +12,16 @@ There is no ``spec.json``: the supervisor never sees such a folder as a run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from em_core import lease
 from em_core.errors import BadInput
-from em_core.events import read_events
 from em_core.home import Home
 from em_core.locate import plain_name
 from em_core.records import FinalState
@@ -33,6 +33,7 @@ JobState = Literal["starting", "running", "stopping", "finished", "failed", "sto
 _START_S = 60.0
 _TAIL_BYTES = 1 << 16
 _BLOCK = 1 << 22
+_JUDGEMENT, _STATE = b'{"kind": "judgement"', b'{"kind": "state"'
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def job(folder: Path) -> Job:
     """What is known about one job."""
     card = read_card(folder)
     held = lease.held(folder / "lease")
-    last = max(read_events(folder, "state"), key=lambda event: event.get("t", 0.0), default={})
+    path = folder / "events" / f"{WRITER}.jsonl"
+    reading = _read_on(path)
+    last = reading.state
     created_t = float(card.get("created_t") or _mtime(folder))
     state: str
     if held:
@@ -154,7 +157,6 @@ def job(folder: Path) -> Job:
     reason, hint = str(last.get("reason") or ""), str(last.get("hint") or "")
     if state == "crashed":
         reason, hint = "the job ended without a last word", "what it scored is kept; judge again, it scores the rest"
-    n_written, rate = _written(folder / "events" / f"{WRITER}.jsonl")
     return Job(
         run_id=folder.name,
         config=str(card.get("config") or ""),
@@ -165,8 +167,8 @@ def job(folder: Path) -> Job:
         created_t=created_t,
         n_answers=card.get("n_answers"),
         n_scores=card.get("n_scores"),
-        n_written=n_written,
-        rate_per_s=rate if held else 0.0,
+        n_written=reading.n_judgements,
+        rate_per_s=_rate(_tail(path, reading.offset)) if held else 0.0,
         estimate=str(card.get("estimate") or ""),
     )
 
@@ -194,36 +196,55 @@ def ask_to_stop(home: Home, run_id: str) -> None:
         raise BadInput(f"{request}: cannot be written ({error.strerror})", "make the job's folder writable") from error
 
 
-_counts: dict[str, tuple[int, int, int]] = {}  # by path: inode, bytes read, judgements in them
+@dataclass(slots=True)
+class _Reading:
+    """What was read of one event file so far."""
+
+    inode: int = 0
+    offset: int = 0
+    n_judgements: int = 0
+    state: dict[str, Any] = field(default_factory=dict)
 
 
-def _written(path: Path) -> tuple[int, float]:
-    """Judgements in an event file, and how many a second came lately; only what is new is read."""
+_readings: dict[str, _Reading] = {}
+
+
+def _read_on(path: Path) -> _Reading:
+    """The last state and the number of judgements; only what is new is read. Markers can't lie inside a string: JSON
+    escapes their quotes."""
+    reading = _readings.setdefault(str(path), _Reading())
     try:
         with path.open("rb") as file:
             stat = os.fstat(file.fileno())
-            inode, offset, n = _counts.get(str(path), (0, 0, 0))
-            if inode != stat.st_ino or stat.st_size < offset:
-                offset, n = 0, 0
-            file.seek(offset)
-            while block := file.read(_BLOCK):
-                end = block.rfind(b"\n") + 1
-                n += block.count(b'{"kind": "judgement"', 0, end)
-                offset += end
-                if not end:
-                    break
-                file.seek(offset)
-            _counts[str(path)] = (stat.st_ino, offset, n)
-            file.seek(max(0, offset - _TAIL_BYTES))
-            return n, _rate(file.read(min(offset, _TAIL_BYTES)))
+            if reading.inode != stat.st_ino or stat.st_size < reading.offset:
+                reading = _readings[str(path)] = _Reading(stat.st_ino)
+            file.seek(reading.offset)
+            while (end := (block := file.read(_BLOCK)).rfind(b"\n") + 1) > 0:
+                reading.n_judgements += block.count(_JUDGEMENT, 0, end)
+                reading.offset += end
+                file.seek(reading.offset)
+                at = block.rfind(_STATE, 0, end)
+                if at >= 0:
+                    with contextlib.suppress(ValueError):
+                        reading.state = json.loads(block[at : block.index(b"\n", at)])
     except OSError:
-        return 0, 0.0
+        return _Reading()
+    return reading
+
+
+def _tail(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, offset - _TAIL_BYTES))
+            return file.read(min(offset, _TAIL_BYTES))
+    except OSError:
+        return b""
 
 
 def _rate(tail: bytes) -> float:
     times = []
     for line in tail.split(b"\n")[1:]:
-        if line.startswith(b'{"kind": "judgement", "t": '):
+        if line.startswith(_JUDGEMENT):
             try:
                 times.append(float(line[27 : line.index(b",", 27)]))
             except ValueError:
@@ -231,7 +252,7 @@ def _rate(tail: bytes) -> float:
     now = time.time()
     if len(times) < 2 or now - times[-1] > 60:
         return 0.0
-    return len(times) / max(now - times[0], 1e-3)
+    return len(times) / max(now - times[0], 2.0)
 
 
 def _mtime(path: Path) -> float:

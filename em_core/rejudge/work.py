@@ -85,7 +85,7 @@ def _begin(
         if not lease.acquire():
             raise Busy(
                 f"{judge_id}: another job of this judge is at work; both would pay for the same scores",
-                "wait for it, or stop it: `python -m em_core judge --jobs` lists them",
+                "wait for it, or end it: `python -m em_core judge --jobs`, then `judge --stop JOB`",
             )
         publish(home)  # so that what any earlier job wrote is known
         todo = look(home, judge, spec, selection)

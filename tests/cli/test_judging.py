@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import rejudge_kill
+from em_core.cli import main
 from em_core.home import Home
 from em_core.rejudge import jobs
 from tests.cli.conftest import ROOT, Command
@@ -117,55 +118,60 @@ def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(
         (["judge", "--judge", "organism", "--limit", "0"], "--limit"),
         (["judge", "--judge", "organism", "--job", "../../etc"], "../../etc"),
         (["judge", "--judge", "organism", "--max-usd", "-1"], "max_usd"),
+        (["judge", "--stop", "run-a"], "run-a"),
         (["judges", "check", "vllm", "--base-url", "http://127.0.0.1:9/v1"], "127.0.0.1:9"),
     ],
 )
-def test_bad_input_is_one_clear_error_and_leaves_nothing(em: Command, args: list[str], place: str) -> None:
-    result = em(*args, "--json")
-    assert result.code == 2, result.out + result.err
-    assert place in result.err
-    assert "Traceback" not in result.err
-    assert not jobs(Home(em.home))
+def test_bad_input_is_one_clear_error_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], args: list[str], place: str
+) -> None:
+    assert main(["--home", str(tmp_path), *args, "--json"]) == 2
+    printed = capsys.readouterr()
+    assert place in printed.err
+    assert json.loads(printed.out)["hint"]
+    assert not jobs(Home(tmp_path))
 
 
-def test_a_key_on_the_command_line_is_refused_and_not_repeated(em: Command) -> None:
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     secret = "sk-proj-abc123def456ghi789"
-    for setting in (f"api_key={secret}", f"api_key_env={secret}", f"model={secret}"):
-        result = em("judge", "--judge", "openai-logprob", "--set", setting, "--json")
-        assert result.code == 2
-        assert secret not in result.out + result.err
-        assert "environment" in result.err
+    for setting in (f"api_key={secret}", f"api_key_env={secret}", f"model={secret}", secret):
+        assert main(["--home", str(tmp_path), "judge", "--judge", "openai-logprob", "--set", setting, "--json"]) == 2
+        printed = capsys.readouterr()
+        assert secret not in printed.out + printed.err
+        assert "environment" in printed.err or "KEY=VALUE" in printed.err
 
 
-def test_judges_are_listed_and_checked_by_name(em: Command, openai_server: OpenAIServer) -> None:
-    rows = {row["name"]: row for row in em("judges", "list", "--json").json if row["kind"] != "plugin"}
-    assert {"openai-logprob", "openai-structured", "openai-verdict", "ollama", "vllm", "local-small", "organism"} <= set(rows)
+def test_judges_are_listed_and_checked_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], openai_server: OpenAIServer
+) -> None:
+    (tmp_path / "judges").mkdir(parents=True)
+    address = f"base_url: {openai_server.base_url}"
+    (tmp_path / "judges" / "mine.yaml").write_text(f"# Mine.\nname: openai_compatible\nmodel: judge-1\n{address}\n")
+    assert main(["--home", str(tmp_path), "judges", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out) if row["kind"] != "plugin"}
+    shipped = {"openai-logprob", "openai-structured", "openai-verdict", "ollama", "vllm", "local-small", "organism"}
+    assert shipped <= set(rows)
     assert all(row["what"] and row["plugin"] for row in rows.values())
-    (em.home / "judges").mkdir(parents=True)
-    (em.home / "judges" / "mine.yaml").write_text(
-        f"# Mine.\nname: openai_compatible\nmodel: judge-1\nbase_url: {openai_server.base_url}\n"
-    )
-    listed = {row["name"]: row["kind"] for row in em("judges", "list", "--json").json}
-    assert listed["mine"] == "own"
-    checked = em("judges", "check", "mine", "--json")
-    assert checked.code == 0, checked.err
-    assert checked.json["model"] == "judge-1"
+    assert (rows["mine"]["kind"], rows["vllm"]["kind"]) == ("own", "shipped")
+    assert main(["--home", str(tmp_path), "judges", "check", "mine", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "judge-1"
+    assert openai_server.n_replied == 1
 
 
-def test_a_specs_judge_may_be_a_configurations_name(em: Command) -> None:
-    (em.home / "judges").mkdir(parents=True)
-    (em.home / "judges" / "mine.yaml").write_text("name: organism\nmax_calls: 7\n")
-    plan = em("launch", "organism", "--set", "judges=[mine]", "--set", "train.learning_rate=-1", "--json")
-    assert "judges" not in plan.err  # the configuration was understood; only the other field is wrong
-    assert "train.learning_rate" in plan.err
-    assert "nobody" in em("plan", "organism", "--set", "judges=[nobody]", "--json").err
+def test_a_specs_judge_may_be_a_configurations_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "judges").mkdir(parents=True)
+    (tmp_path / "judges" / "mine.yaml").write_text("name: organism\nmax_calls: 7\n")
+    assert main(["--home", str(tmp_path), "plan", "organism", "--set", "judges=[mine]", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["--home", str(tmp_path), "plan", "organism", "--set", "judges=[nobody]", "--json"]) == 2
+    assert "nobody" in capsys.readouterr().err
 
 
 def test_a_detached_job_runs_on_by_itself_and_has_no_key_in_its_arguments(
     em: Command, openai_server: OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from em_core import judge_configs
-    from em_core.rejudge import Selection, ask_to_stop, job, job_dir, start
+    from em_core.rejudge import Selection, job, job_dir, start
 
     monkeypatch.setenv("MY_KEY", "sk-very-secret-123456")
     openai_server.latency_s = 0.1
@@ -186,10 +192,11 @@ def test_a_detached_job_runs_on_by_itself_and_has_no_key_in_its_arguments(
     assert run_id.encode() in arguments
     assert b"sk-very-secret" not in arguments
     assert {call.key for call in openai_server.calls} == {"sk-very-secret-123456"}
-    ask_to_stop(home, run_id)
+    assert main(["--home", str(em.home), "judge", "--stop", run_id]) == 0
     while job(job_dir(home, run_id)).active and time.monotonic() < deadline:
         time.sleep(0.05)
     assert job(job_dir(home, run_id)).state == "stopped"
+    assert main(["--home", str(em.home), "judge", "--stop", run_id]) == 3
     for path in job_dir(home, run_id).rglob("*"):
         assert path.is_dir() or b"sk-very-secret" not in path.read_bytes()
 
@@ -204,16 +211,3 @@ def _children(word: str) -> list[str]:
         except OSError:
             continue
     return found
-
-
-def test_a_job_that_was_never_begun_counts_as_crashed_after_a_while(em: Command) -> None:
-    from em_core.rejudge.folder import job, make, write_card
-
-    home = Home(em.home)
-    home.prepare()
-    folder = make(home, "x", "x-12345678")
-    write_card(folder, {"config": "x", "created_t": time.time()})
-    assert job(folder).state == "starting"
-    write_card(folder, {"config": "x", "created_t": time.time() - 3600})
-    assert job(folder).state == "crashed"
-    assert json.loads(em("judge", "--jobs", "--json").out)[0]["state"] == "crashed"
