@@ -10,6 +10,20 @@ INSIDE = "in-domain"
 ALL = "all"
 
 
+def judges_of(rates: pd.DataFrame) -> list[str]:
+    """The judges that these rates are of, the one that scored most first: it leads where one must be chosen."""
+    scored = rates[rates["judge_id"].notna()].groupby("judge_id")["n_scored"].sum()
+    return [str(judge) for judge in scored.sort_index().sort_values(ascending=False, kind="stable").index]
+
+
+def one_judge(rates: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each run's leading judge (and of runs that nobody judged): one line a run, never two judges in it."""
+    scored = rates[rates["judge_id"].notna()].groupby(["run_id", "judge_id"])["n_scored"].sum().reset_index()
+    first = scored.sort_values(["n_scored", "judge_id"], ascending=[False, True]).drop_duplicates("run_id")
+    lead = rates["run_id"].map(first.set_index("run_id")["judge_id"])
+    return rates[rates["judge_id"].isna() | (rates["judge_id"] == lead)]
+
+
 def question_choices(rates: pd.DataFrame) -> list[str]:
     """What can be shown at a time, the headline first: question sets, questions in the training domain, all."""
     names = sorted((str(name) for name in rates["question_set"].unique()), key=lambda name: ("general" not in name, name))
@@ -26,7 +40,7 @@ def questions(rates: pd.DataFrame, choice: str) -> pd.DataFrame:
 
 def demonstration(rates: pd.DataFrame) -> pd.DataFrame:
     """The shipped demonstration's rates on the general questions and in each run's own domain."""
-    demo = rates[rates["demo"] == True]  # noqa: E712
+    demo = one_judge(rates[rates["demo"] == True])  # noqa: E712
     if demo.empty:
         return demo
     return demo[(demo["question_set"] == question_choices(demo)[0]) | (demo["in_domain"] == True)]  # noqa: E712

@@ -4,6 +4,7 @@ import streamlit as st
 
 from em_core.supervisor import live
 from em_core.supervisor.evidence import list_runs
+from em_core.view import headline
 from pages.shared import core, run_card, words
 
 REFRESH_S = 2.0
@@ -20,7 +21,7 @@ def board() -> None:
     """Every active and queued run; runs again by itself only while there is one."""
     with core.guarded():
         working = live.active_runs(core.home())
-        rates = core.rates()
+        rates = headline.one_judge(core.rates())
         if working:
             core.keep_running()  # queued runs need a supervisor, also when the last one was killed
     if not working and busy:

@@ -69,7 +69,8 @@ def log_steps() -> bool:
 
 def judge(rates: pd.DataFrame, known: pd.DataFrame) -> str | None:
     """Whose scores: one of the judges that these rates are of, never a mixture; None where there is none."""
-    ids = sorted(str(judge_id) for judge_id in rates["judge_id"].dropna().unique())
+    linked = rates[rates["run_id"].isin(st.query_params.get_all("run_id"))]  # a link to a run shows who judged that run
+    ids = headline.judges_of(linked if len(linked) else rates)
     if not ids:
         return None
     names = [f"- **{plain(j['judge_id'])}**: {plain(_judge_name(j))}" for j in known.to_dict("records") if j["judge_id"] in ids]
