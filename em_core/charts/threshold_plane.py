@@ -67,7 +67,7 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     points = alt.Chart(marks).encode(alt.X("threshold:Q"), alt.Y("place:Q"), tooltip=[alt.Tooltip("name:N", title="definition")])
     halo = points.mark_point(shape="cross", size=180, strokeWidth=5, color="white", opacity=0.9)
     cross = points.mark_point(shape="cross", size=150, strokeWidth=2, color="black", opacity=1)
-    label = {"align": "left", "dx": 10, "fontSize": 12, "fontWeight": "bold"}
+    label: dict[str, Any] = {"align": "left", "dx": 10, "fontSize": 12, "fontWeight": "bold"}
     back = points.mark_text(**label, color="white", stroke="white", strokeWidth=4).encode(text="name:N")
     front = points.mark_text(**label, color="black").encode(text="name:N")
     drawn = alt.layer(cells, halo, cross, back, front, title=title, width=2 * f.PANEL_WIDTH, height=f.HEIGHT + 80)
