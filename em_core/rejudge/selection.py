@@ -21,8 +21,8 @@ from em_core.spec import JudgeSpec
 from em_core.store import queries, unjudged
 from em_core.store.unjudged import Group, Scope, Unjudged, Wanted
 
-N_SPREAD = 200
-"""Answers looked at for an estimate."""
+N_SPREAD, N_GROUPS = 200, 20
+"""Answers looked at for an estimate, of at most so many runs and steps."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,9 @@ class Todo:
         if self.limit is not None and self.limit <= 10 * n:
             found = list(self.items())
             return found[:: max(1, len(found) // n)][:n]
-        every = max(1, len(self.groups) // n)
-        chosen = self.groups[::every]
+        chosen = self.groups[:: -(-len(self.groups) // N_GROUPS)]
         each = -(-n // len(chosen))
-        return [item for group in chosen for item in islice(self._of(group, each), each)][: 2 * n]
+        return [item for group in chosen for item in islice(self._of(group, each), each)]
 
     def _of(self, group: Group, page: int = unjudged.PAGE) -> Iterator[ToJudge]:
         for rows in unjudged.pages(self.home, self.judge.identity.judge_id, self.scope, self.wanted, group, page):

@@ -167,7 +167,7 @@ class _Job:
         folders.write_card(self.folder, {**self.card, "estimate": cost.sentence()})
         self.asking.tell(f"estimate: {cost.sentence()}")
         for name, low, limit, unit in (
-            ("max_calls", cost.n_calls, self.spec.max_calls, "calls"),
+            ("max_calls", cost.n_calls + self._n_probes(cost), self.spec.max_calls, "calls"),
             ("max_tokens", cost.tokens.low if cost.tokens else 0, self.spec.max_tokens, "tokens"),
             ("max_usd", cost.usd.low if cost.usd else 0, self.spec.max_usd, "US dollars"),
         ):
@@ -182,6 +182,11 @@ class _Job:
                 f"not confirmed: {cost.sentence()}; the scores of the estimate are kept",
                 "say --yes, or set a budget with --max-usd",
             )
+
+    def _n_probes(self, cost: CostRange) -> int:
+        """Calls that the budget counts and that score nothing: whether the judge answers, and how."""
+        budget = getattr(self.judge, "budget", None)
+        return max(0, budget.n_calls - cost.n_sampled) if budget is not None else 0
 
     def _feed(self, pipeline: JudgingPipeline) -> bool:
         """Hand over answers, never many more than the judge is ready for. Whether a stop was asked for."""

@@ -15,7 +15,7 @@ from typing import Any
 from em_core.home import Home
 from em_core.store.reader import connect
 
-PAGE = 500
+PAGE = 1000
 
 
 @dataclass(frozen=True)

@@ -196,11 +196,20 @@ def test_a_budget_that_cannot_be_enough_is_refused_with_what_would_fit(home: Bar
     with pytest.raises(BadInput) as caught:
         rejudge(home, "endpoint", endpoint(openai_server, max_calls=300), Selection())
     assert "400" in caught.value.message
-    assert "--limit 150" in caught.value.hint
+    assert "--limit 149" in caught.value.hint
     assert sum(asked(openai_server).values()) == 10
     (found,) = jobs(home)
     assert found.state == "failed"
     assert rejudge(home, "endpoint", endpoint(openai_server, max_calls=300), Selection(limit=140)).n_scored == 280
+
+
+def test_the_probe_counts_so_a_budget_of_exactly_the_scores_is_refused_not_missed_by_one(
+    home: BareHome, openai_server: OpenAIServer
+) -> None:
+    run_of(home, "run-a", 110)
+    with pytest.raises(BadInput, match="at least 221"):
+        rejudge(home, "endpoint", endpoint(openai_server, max_calls=220), Selection())
+    assert rejudge(home, "endpoint", endpoint(openai_server, max_calls=211), Selection()).n_left == 0
 
 
 def test_without_a_yes_nothing_but_the_estimate_is_spent_and_it_is_kept(home: BareHome, openai_server: OpenAIServer) -> None:
