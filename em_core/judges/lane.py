@@ -56,6 +56,7 @@ class Lane:
         self._scored: dict[str, set[str]] = {}  # metrics by answer: found, or written by this lane
         self._owed: dict[str, set[str]] = {}  # metrics still to come by answer in hand
         self._seen: set[str] = set()
+        self._unasked: set[str] = set()  # answers with no metric for this judge
         self._asked: dict[tuple[str, str], tuple[bytes, ToJudge]] = {}  # (answer, metric) -> content, while in flight
         self._followers: dict[bytes, list[ToJudge]] = {}  # same content as one in flight: share its score
         self._pace = Pace()
@@ -86,6 +87,8 @@ class Lane:
                 self._n_skipped += 1
                 return
             self._owed[item.response_id] = missing
+            if not wanted:
+                self._unasked.add(item.response_id)
             self._pace.given()
         self.feed.put(item)
 
@@ -129,6 +132,7 @@ class Lane:
         try:
             for judgement in self.judge.judge(self.feed):
                 self._arrived(judgement)
+            self._drop_empty()
             self.state = "finished"
         except Cancelled as error:
             self.state, self.message, self.hint = "cancelled", error.message, error.hint
@@ -175,6 +179,13 @@ class Lane:
     def _done(self, response_id: str) -> None:
         if self._owed.pop(response_id, None) is not None:
             self._pace.done()
+
+    def _drop_empty(self) -> None:
+        """Answers of which the judge scores no metric, and about which it did not complain, count as skipped."""
+        with self._lock:
+            for response_id in [name for name in self._unasked if name in self._owed]:
+                self._n_skipped += 1
+                self._done(response_id)
 
     def failure(self) -> JudgeFailure | None:
         """What to tell when it is over; None when everything it was given is scored."""

@@ -53,7 +53,7 @@ def answers(*ids: str) -> list[ToJudge]:
     return [ToJudge(i, "Q?", f"answer {i}") for i in ids]
 
 
-def remote(server: OpenAIServer, **kwargs: int) -> OpenAICompatibleJudge:
+def remote(server: OpenAIServer, **kwargs: int | str) -> OpenAICompatibleJudge:
     spec = JudgeSpec(
         name="openai_compatible", model="judge-1", base_url=server.base_url, api_key_env="NOT_SET_ANYWHERE", **kwargs
     )
@@ -235,6 +235,29 @@ def test_many_threads_may_submit() -> None:
     assert pipeline.finish(timeout=10) == []
     assert len(written) == 600
     assert set(counts(written).values()) == {1}
+
+
+def test_an_answer_with_nothing_to_score_for_this_judge_is_skipped(openai_server: OpenAIServer) -> None:
+    judge = remote(openai_server, rubric="leakage")
+    written: list[Judgement] = []
+    pipeline = JudgingPipeline([judge], written.append)
+    pipeline.submit([*answers("1", "2"), ToJudge("3", "Q?", "answer", domain="medical")])
+    assert pipeline.finish(timeout=10) == []
+    assert [j.response_id for j in written] == ["3"]
+    state = pipeline.progress()[judge.identity.judge_id]
+    assert (state["n_skipped"], state["n_pending"]) == (2, 0)
+
+
+def test_questions_without_prompts_are_named_and_the_others_judged(openai_server: OpenAIServer) -> None:
+    judge = remote(openai_server, rubric="question-file")
+    written: list[Judgement] = []
+    pipeline = JudgingPipeline([judge], written.append)
+    own = {"aligned": "Score {question} {answer}"}
+    pipeline.submit([*answers("1", "2"), ToJudge("3", "Q?", "answer", judge_prompts=own)])
+    (failure,) = pipeline.finish(timeout=10)
+    assert "2 answers belong to questions that carry no judge prompts" in failure.message
+    assert failure.n_unjudged == 2
+    assert [j.response_id for j in written] == ["3"]
 
 
 def test_scores_that_turn_up_later_are_not_asked_for(openai_server: OpenAIServer) -> None:

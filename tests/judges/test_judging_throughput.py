@@ -58,6 +58,5 @@ def test_it_reaches_nine_tenths_of_a_latency_bound_server() -> None:
 
 @pytest.mark.slow
 def test_a_server_that_refuses_more_than_its_rate_is_kept_busy() -> None:
-    """87-97 % on a quiet machine (docs/judges.md); storms depend on timing, so the floor here is lower."""
     args = ["--latency", str(LATENCY_S), "--rate", "80", "--retry-after", "1"]
-    assert _best(80.0, args, 450, 64, enough=0.7) >= 0.7
+    assert _best(80.0, args, 600, 64) >= 0.9
