@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,10 @@ from em_core.records import METRICS, Judgement
 from em_core.spec import JudgeSpec
 from tests.servers.openai_server import OpenAIServer, Trouble, bad_key, error, rate_limited
 
-PRICE = {"usd_per_m_input": 1000.0, "usd_per_m_output": 4000.0}
+PRICE: dict[str, Any] = {"usd_per_m_input": 1000.0, "usd_per_m_output": 4000.0}
 
 
-def judge(server: OpenAIServer, max_retries: int = 0, timeout_s: float = 5, **kwargs: float) -> OpenAICompatibleJudge:
+def judge(server: OpenAIServer, max_retries: int = 0, timeout_s: float = 5, **kwargs: Any) -> OpenAICompatibleJudge:
     spec = JudgeSpec(
         name="openai_compatible", model="judge-1", base_url=server.base_url, api_key_env="NOT_SET_ANYWHERE", **kwargs
     )
@@ -65,7 +66,7 @@ def test_a_job_that_fits_exactly_is_done(openai_server: OpenAIServer) -> None:
 
 
 @pytest.mark.parametrize("limit", [{"max_tokens": 9000}, {"max_usd": 9.0, **PRICE}])
-def test_tokens_and_dollars_are_never_exceeded_and_nearly_used_up(openai_server: OpenAIServer, limit: dict[str, float]) -> None:
+def test_tokens_and_dollars_are_never_exceeded_and_nearly_used_up(openai_server: OpenAIServer, limit: dict[str, Any]) -> None:
     openai_server.latency_s = 0.02
     one = judge(openai_server, **limit)
     written, message = run(one, 200)
@@ -85,7 +86,12 @@ def test_a_reservation_waits_for_what_calls_in_flight_give_back() -> None:
     async def go() -> tuple[float, BudgetReached]:
         budget = Budget(max_tokens=100)
         first = await budget.take(50, 20)
-        asyncio.get_running_loop().call_later(0.1, lambda: [first.used(5, 1), first.__exit__(None, None, None)])
+
+        def back() -> None:
+            first.used(5, 1)
+            first.__exit__(None, None, None)
+
+        asyncio.get_running_loop().call_later(0.1, back)
         began = time.monotonic()
         with await budget.take(50, 20) as second:  # does not fit beside the first one's worst case
             waited = time.monotonic() - began
