@@ -26,8 +26,9 @@ page = st.navigation(
         ],
         "Measure": [
             st.Page("measure/thresholds.py", title="Thresholds", icon=":material/tune:", url_path="thresholds"),
-            st.Page("measure/judges.py", title="Judges", icon=":material/gavel:", url_path="judges"),
-            st.Page("measure/label.py", title="Label", icon=":material/edit_note:", url_path="label"),
+            st.Page("measure/judge_jobs.py", title="Judge", icon=":material/gavel:", url_path="judge"),
+            st.Page("measure/judges.py", title="Judges", icon=":material/balance:", url_path="judges"),
+            st.Page("measure/label.py", title="Label", icon=":material/person_edit:", url_path="label"),
         ],
     }
 )

@@ -26,6 +26,7 @@ from em_core.judges.pipeline import JudgingPipeline
 from em_core.lease import Lease
 from em_core.records import FinalState, Judgement, RunCreated, RunState, State
 from em_core.rejudge import folder as folders
+from em_core.rejudge.batch_state import open_job
 from em_core.rejudge.outcome import Asking, Declined, Outcome
 from em_core.rejudge.selection import Selection, Todo, look
 from em_core.spec import JudgeSpec
@@ -86,6 +87,11 @@ def _begin(
             raise Busy(
                 f"{judge_id}: another job of this judge is at work; both would pay for the same scores",
                 "wait for it, or end it: `python -m em_core judge --jobs`, then `judge --stop JOB`",
+            )
+        if (out := open_job(home, judge_id)) is not None:
+            raise Busy(
+                f"{judge_id}: batches of {out.name} are still out; both would pay for the same scores",
+                f"`judge --batch` with this judge goes on with them; to give them up, delete runs/{out.name}/batch",
             )
         publish(home)  # so that what any earlier job wrote is known
         todo = look(home, judge, spec, selection)
@@ -174,7 +180,8 @@ class _Job:
             if limit is not None and low > limit:
                 fits = max(1, int(self.todo.n_answers * limit / low))
                 raise BadInput(
-                    f"{name}: {limit:,} {unit} are not enough, at least {low:,.4g} are needed ({cost.sentence()})",
+                    f"{name}: {limit:,} {unit} are not enough, "
+                    f"at least {low:,.{2 if name == 'max_usd' else 0}f} are needed ({cost.sentence()})",
                     f"raise {name}, or take fewer answers: --limit {fits}",
                 )
         if not self.asking.estimate_only and not self.asking.confirm(cost):

@@ -23,10 +23,13 @@ if not answers:
 
 with core.guarded(stop=False):
     chosen = judging.choose()
-    n_scores = judging.missing(chosen)
-    judging.buttons(chosen, n_scores)
-    with st.expander("The same from the command line", icon=":material/terminal:"):
-        st.code(chosen.command, language="bash", wrap_lines=True)
+    if chosen is not None:
+        n_scores = judging.missing(chosen)
+        judging.buttons(chosen, n_scores)
+        with st.expander("The same from the command line", icon=":material/terminal:"):
+            st.code(chosen.command, language="bash", wrap_lines=True)
+    else:
+        judging.introduce()
 
 st.header("Jobs")
 with core.guarded():

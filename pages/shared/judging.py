@@ -54,8 +54,8 @@ class Chosen:
         return not (self.spec.max_calls is None and self.spec.max_tokens is None and self.spec.max_usd is None)
 
 
-def choose() -> Chosen:
-    """The form.
+def choose() -> Chosen | None:
+    """The form; None until a judge is chosen.
 
     Raises:
         EMError: The judge's fields are wrong.
@@ -63,7 +63,9 @@ def choose() -> Chosen:
     known = judge_configs.available(core.home())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         names = sorted(known, key=lambda name: (not known[name].own, name))
-        config = str(st.selectbox("Judge configuration", names, key="config", bind="query-params", width=260))
+        config = st.selectbox("Judge", names, None, key="config", bind="query-params", placeholder="Choose one", width=260)
+        if config is None:
+            return None
         model = st.text_input("Model", key=f"model:{config}", placeholder="as configured", width=280)
         usd = st.number_input("At most, US dollars", 0.01, None, None, key="usd", placeholder="no limit", width=170)
         calls = st.number_input("At most, calls", 1, None, None, 1, key="calls", placeholder="no limit", width=150)
@@ -78,6 +80,13 @@ def choose() -> Chosen:
     overrides += [f"{field}={value}" for field, value in given.items() if value]
     _, spec = judge_configs.resolve(config, overrides, core.home())
     return Chosen(config, overrides, spec, Selection(tuple(runs) or None, tuple(sets) or None, None, limit))
+
+
+def introduce() -> None:
+    """What there is to choose from."""
+    known = judge_configs.available(core.home())
+    st.markdown("\n".join(f"- **{plain(name)}**: {plain(config.title)}" for name, config in sorted(known.items())))
+    st.caption("Your own go into `judges/<name>.yaml` of the home folder; `data/judges` has examples with every field explained.")
 
 
 @st.cache_data(show_spinner="Counting", ttl=20, max_entries=16, hash_funcs={JudgeSpec: JudgeSpec.model_dump_json})

@@ -16,6 +16,7 @@ from em_core.home import Home
 from em_core.store import agreement as store_agreement
 from em_core.store import labels as store_labels
 from em_core.store.publish import publish
+from em_core.view import headline
 from pages.shared import core
 from pages.shared.words import plain
 
@@ -28,8 +29,9 @@ def _pairs(root: str, generation: str) -> pd.DataFrame:
 def judges(known: pd.DataFrame) -> list[str]:
     """Which judges are compared; the two with most answers in common unless the address says otherwise."""
     pairs = _pairs(str(core.home().root), core.generation())
-    ids = [str(judge_id) for judge_id in known["judge_id"]]
-    default = [str(pairs["judge_a"].iloc[0]), str(pairs["judge_b"].iloc[0])] if len(pairs) else ids[:1]
+    leading = headline.judges_of(core.rates())  # the one that scored most is what the others are held against
+    ids = [*leading, *(str(judge) for judge in known["judge_id"] if str(judge) not in leading)]
+    default = sorted(pairs[["judge_a", "judge_b"]].iloc[0], key=ids.index) if len(pairs) else ids[:1]
     about = "The first one is what the others are held against."
     return [
         str(each) for each in st.multiselect("Judges", ids, default, key="judges", bind="query-params", width=420, help=about)
