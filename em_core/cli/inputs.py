@@ -7,11 +7,12 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from em_core import datasets, judge_configs, judges, plugins, questions
+from em_core import datasets, judges, plugins, questions
 from em_core.cli.output import Out
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.spec import DataPart, QuestionSetUse
+from em_core.specs_io import judge_configs
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:

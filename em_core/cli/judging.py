@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from em_core import judge_configs
 from em_core.cli.output import Out, printable
 from em_core.errors import BadInput, Busy
 from em_core.home import Home
 from em_core.judges.estimate import CostRange
-from em_core.rejudge import Asking, Declined, Outcome, Selection, ask_to_stop, job, job_dir, jobs, rejudge
+from em_core.rejudge import Asking, Declined, Outcome, Selection, ask_to_stop, job, job_dir, jobs, rejudge, rejudge_batch
+from em_core.specs_io import judge_configs
 
 _BUDGET = ("max_calls", "max_tokens", "max_usd")
 _LINE_S = 10.0
@@ -40,6 +40,8 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-usd", type=float, metavar="USD", help="hard budget: US dollars")
     parser.add_argument("--estimate-only", action="store_true", help="judge five answers and say what the rest would take")
     parser.add_argument("--yes", action="store_true", help="don't ask before a large job")
+    parser.add_argument("--batch", action="store_true", help="through the server's batch API: half the price, within a day")
+    parser.add_argument("--no-wait", action="store_true", help="with --batch: submit and return; call again to collect")
     parser.add_argument("--jobs", action="store_true", help="list the judging jobs instead")
     parser.add_argument("--stop", metavar="JOB", help="end a judging job instead; its scores are kept")
     parser.add_argument("--job", metavar="ID", help=argparse.SUPPRESS)  # a folder that was prepared for this process
@@ -83,6 +85,8 @@ def _judge(args: argparse.Namespace, home: Home, out: Out) -> int:
         return _stop(args.stop, home, out)
     if not args.judge:
         raise BadInput("--judge: is missing", "`python -m em_core judges list` lists the judges")
+    if args.no_wait and not args.batch:
+        raise BadInput("--no-wait: only batches can be left alone", "say --batch too, or leave it out")
     budget = [f"{name}={value}" for name in _BUDGET if (value := getattr(args, name)) is not None]
     config, spec = judge_configs.resolve(args.judge, [*args.overrides, *budget], home)
     line = _Line(out)
@@ -94,11 +98,14 @@ def _judge(args: argparse.Namespace, home: Home, out: Out) -> int:
             stop=stop.is_set,
             estimate_only=args.estimate_only,
         )
-        folder = job_dir(home, args.job) if args.job else None
-        outcome = rejudge(home, config, spec, selection(args), asking, folder)
+        if args.batch:
+            outcome = rejudge_batch(home, config, spec, selection(args), asking, wait=not args.no_wait)
+        else:
+            folder = job_dir(home, args.job) if args.job else None
+            outcome = rejudge(home, config, spec, selection(args), asking, folder)
     line.end()
     out.result(outcome.as_dict(), _summary(outcome))
-    if outcome.state == "finished" or (args.estimate_only and not stop.is_set()):
+    if outcome.state in ("finished", "submitted") or (args.estimate_only and not stop.is_set()):
         return 0
     out.say(f"error: {outcome.message}")
     out.say(f"  fix: {outcome.hint}")
@@ -120,6 +127,8 @@ def _summary(outcome: Outcome) -> str:
     ]
     if outcome.n_unscored.get("api_error"):
         lines.append(f"{outcome.n_unscored['api_error']:,} calls failed for good: judge again, it asks for these once more")
+    if outcome.state == "submitted":
+        lines.append(f"{outcome.message}; {outcome.hint}")
     return "\n".join(lines)
 
 

@@ -2,12 +2,14 @@
 
     config, spec = judge_configs.resolve("openai-logprob", ["max_usd=5"], home)
     outcome = rejudge(home, config, spec, Selection(runs=("my-run",)))     here and now
+    outcome = rejudge_batch(home, config, spec, Selection(), wait=False)   half the price within a day; call again to collect
     start(home, config, spec, Selection())                                 detached; `jobs(home)` shows how it goes
 
 A job has a folder of its own (`folder`), so the folders of runs, imported ones and of the shipped
 demonstration are never written.
 """
 
+from em_core.rejudge.batch import rejudge_batch
 from em_core.rejudge.detached import start
 from em_core.rejudge.folder import Job, ask_to_stop, job, job_dir, jobs
 from em_core.rejudge.outcome import Asking, Declined, Outcome
@@ -27,5 +29,6 @@ __all__ = [
     "jobs",
     "look",
     "rejudge",
+    "rejudge_batch",
     "start",
 ]

@@ -98,7 +98,7 @@ class Collector:
         rows = read_rows(files, pairs.keys())
         again: Counter[str] = Counter()
         into = out = calls = 0
-        failure = self._without_logprobs(rows)
+        failure = unreadable = self._without_logprobs(rows)
         for pair in pairs.values():
             reply, error = rows.replies.get(pair.id), rows.errors.get(pair.id)
             if reply is not None:
@@ -106,7 +106,7 @@ class Collector:
                 out += pair.most_output if reply.output_tokens is None else reply.output_tokens
                 calls += 1
                 try:
-                    found = None if failure else self.judge.judgement(_item(pair), pair.metric, reply, self.api.key)
+                    found = None if unreadable else self.judge.judgement(_item(pair), pair.metric, reply, self.api.key)
                 except WorkFailed as other_model:
                     failure, found = other_model, None
                 if found is not None:

@@ -24,7 +24,7 @@ from em_core.home import Home
 from em_core.locate import anchored, find_file, shown
 from em_core.organism.models import is_organism
 from em_core.spec import RunSpec
-from em_core.specs_io import complaints, documents, grid, writing
+from em_core.specs_io import complaints, documents, grid, judge_configs, writing
 
 __all__ = ["PRESETS", "Preset", "anchor", "command", "dump_yaml", "preset", "presets", "read_spec"]
 
@@ -99,8 +99,6 @@ def read_spec(
         BadInput: `source` is not found or not readable.
         ManyProblems: Fields are wrong: all of them, at once.
     """
-    from em_core import judge_configs  # which reads its own files with the words of this package
-
     document, subject = _document(source, folder)
     document, problems = grid.apply(document, list(overrides))
     problems += complaints.unknown_keys(document, RunSpec)

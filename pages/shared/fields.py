@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from em_core import datasets, judge_configs, judges, plugins, questions, sampling, specs_io, training
+from em_core import datasets, judges, plugins, questions, sampling, specs_io, training
 from em_core.organism import models as organisms
+from em_core.specs_io import judge_configs
 from em_core.view import form
 from em_core.view.form import FormField
 from pages.shared.core import guarded, home

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from em_core import judge_configs, rejudge
+from em_core import rejudge
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.judges import open_judge, prices
@@ -17,6 +17,7 @@ from em_core.rejudge import Job, Selection, Todo
 from em_core.rejudge.detached import arguments, log_path
 from em_core.rejudge.work import LARGE
 from em_core.spec import JudgeSpec
+from em_core.specs_io import judge_configs
 from em_core.supervisor.logs import log_tail
 from pages.shared import core, measure, words
 from pages.shared.words import plain

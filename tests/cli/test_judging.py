@@ -170,8 +170,8 @@ def test_a_specs_judge_may_be_a_configurations_name(tmp_path: Path, capsys: pyte
 def test_a_detached_job_runs_on_by_itself_and_has_no_key_in_its_arguments(
     em: Command, openai_server: OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from em_core import judge_configs
     from em_core.rejudge import Selection, job, job_dir, start
+    from em_core.specs_io import judge_configs
 
     monkeypatch.setenv("MY_KEY", "sk-very-secret-123456")
     openai_server.latency_s = 0.1

@@ -29,7 +29,6 @@ LAYERS: list[set[str]] = [
         "agreement",
         "organism",
         "specs_io",
-        "judge_configs",
         "checkpoints",
         "preview",
         "chat",

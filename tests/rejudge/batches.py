@@ -73,6 +73,9 @@ def killed_at(point: str) -> None:
 
 def main() -> None:
     """See the module."""
+    import openai.resources.batches
+    import openai.resources.files  # noqa: F401  once, not in every fork
+
     for line in sys.stdin:
         home, url, point = line.rstrip("\n").split("\t")
         pid = os.fork()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from em_core.errors import BadInput, WorkFailed
+from em_core.errors import BadInput, Busy, WorkFailed
 from em_core.judges import open_judge
 from em_core.records import Judgement
 from em_core.rejudge import Asking, Selection, job, jobs, rejudge
@@ -65,18 +65,19 @@ def test_batches_give_what_single_calls_give(tmp_path: Path, server: BatchServer
 
 
 def test_what_is_judged_cached_or_empty_is_not_submitted(home: BareHome, server: BatchServer) -> None:
-    run_of(home, "run-a", 3)
+    run_of(home, "run-a", 1)
     spec = endpoint(server)
     judge = open_judge(spec).identity
     first = response("run-a", 10, 0).response_id
     write(home, "run-a", judge, Judgement(first, judge.judge_id, "alignment", 10.0, None, "", None, None, None))
-    rejudge(home, "endpoint", spec, Selection(limit=1))  # the other metric of the first answer
+    rejudge(home, "endpoint", spec, Selection())  # the other metric
+    run_of(home, "run-c", 2)
     n_calls = server.n_calls
     write(home, "run-b", created(), question("q0"), response("run-b", 10, 0, text="answer-run-a-10-0-end"),
           response("run-b", 10, 1, text=" "))  # fmt: skip
     done = batched(home, spec)
     (batch,) = server.batches.values()
-    assert batch.n == 5  # two answers of run-a; of run-b the alignment of the first, whose coherence is cached
+    assert batch.n == 5  # two answers of run-c; of run-b the alignment of the first, whose coherence is cached
     assert server.n_calls == n_calls + 1  # the probe
     assert (done.state, done.n_unscored, done.n_cached) == ("finished", {"empty": 2}, 1)
     assert batched(home, spec).n_answers == 0
@@ -172,6 +173,8 @@ def test_rows_of_another_batch_are_not_taken(home: BareHome, server: BatchServer
     outputs: list[list[str]] = []
 
     def mangle(kind: str, lines: list[str]) -> list[str]:
+        if kind != "output":
+            return lines
         outputs.append(lines)
         return lines if len(outputs) == 1 else outputs[0] + lines
 
@@ -234,11 +237,11 @@ def test_batches_cost_half(home: BareHome, server: BatchServer) -> None:
     probe = len(server.calls[0].prompt.split())
     assert done.usd == pytest.approx(0.5 * (prompts * 1000 + 20 * 2000) / 1e6 + (probe * 1000 + 2000) / 1e6)
     run_of(home, "run-b", 10)
-    limited = batched(home, endpoint(server, max_usd=10.0, **price))
+    limited = batched(home, endpoint(server, max_usd=1.5, **price))
     assert limited.usd is not None
-    assert limited.usd <= 10.0
+    assert limited.usd <= 1.5
     assert limited.state == "failed"
-    assert "max_usd 10" in limited.message
+    assert "max_usd 1.5" in limited.message
     assert limited.n_scored > 5
 
 
@@ -257,6 +260,36 @@ def test_a_job_can_be_left_alone_and_collected_later(home: BareHome, server: Bat
     assert (len(server.batches), set(server.asked.values()), len(scored(home))) == (1, {1}, 10)
     (each,) = jobs(home)
     assert (each.state, each.run_id) == ("finished", sent.run_id)
+
+
+def test_single_calls_are_refused_while_batches_are_out(home: BareHome, server: BatchServer) -> None:
+    run_of(home, "run-a", 2)
+    server.hold = True
+    sent = batched(home, endpoint(server), wait=False)
+    n_calls = server.n_calls
+    with pytest.raises(Busy) as caught:
+        rejudge(home, "endpoint", endpoint(server), Selection())
+    assert sent.run_id in caught.value.message
+    assert server.n_calls == n_calls
+    assert rejudge(home, "endpoint", endpoint(server, temperature=0.5), Selection()).state == "finished"  # another judge
+
+
+def test_the_command_submits_and_collects(home: BareHome, server: BatchServer) -> None:
+    run_of(home, "run-a", 2)
+    command = [
+        sys.executable, "-m", "em_core", "--home", str(home.root), "judge", "--judge", "openai_compatible", "--set", "model=judge-1",
+        "--set", f"base_url={server.base_url}", "--runs", "run-a", "--yes", "--batch",
+    ]  # fmt: skip
+    server.hold = True
+    first = subprocess.run([*command, "--no-wait", "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (first.returncode, json.loads(first.stdout)["state"]) == (0, "submitted"), first.stderr
+    (batch,) = server.batches.values()
+    server.hold, batch.status = False, "finalizing"
+    second = subprocess.run([*command, "--no-wait"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert "finished, 2 of 2 answers judged" in second.stdout
+    refused = subprocess.run([*command[:-1], "--no-wait"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
 
 
 def test_the_limit_of_a_selection_holds_over_all_batches(home: BareHome, server: BatchServer) -> None:
@@ -334,7 +367,7 @@ def test_a_lost_reply_makes_no_second_batch(home: BareHome, server: BatchServer,
 
 
 @pytest.mark.parametrize(
-    "trouble", [error(503), error(429, "rate_limit_exceeded", "slow down", **{"Retry-After": "0"}), Trouble(cut=True)]
+    "trouble", [error(503), error(429, "rate_limit_exceeded", "slow down", **{"Retry-After": "0.01"}), Trouble(cut=True)]
 )
 def test_troubled_requests_are_made_again(home: BareHome, server: BatchServer, trouble: Trouble) -> None:
     run_of(home, "run-a", 3)
@@ -352,9 +385,9 @@ def test_troubled_requests_are_made_again(home: BareHome, server: BatchServer, t
 
 def test_a_server_that_goes_away_ends_the_call_and_the_next_one_goes_on(home: BareHome, server: BatchServer) -> None:
     run_of(home, "run-a", 3)
-    server.http = lambda method, path: error(503, **{"Retry-After": "0"}) if path.startswith("/v1/batches/") else None
+    server.http = lambda method, path: error(503, **{"Retry-After": "0.01"}) if path.startswith("/v1/batches/") else None
     with pytest.raises(WorkFailed) as caught:
-        batched(home, endpoint(server))
+        batched(home, endpoint(server), misses=1)
     assert "goes on" in caught.value.hint
     (each,) = jobs(home)
     assert each.state == "failed"
@@ -421,30 +454,73 @@ def test_texts_and_results_do_not_stay(home: BareHome, server: BatchServer) -> N
 
 
 POINTS = (
-    "<append#1", "<plan#1", "<append#2", "append>#2", "upload>#1", "append>#3", "<create#1", "create>#1", "append>#5", "download>#1",
-    "append>#6", "event>#9", "cache>#4", "<append#7", "append>#7", "<upload#2", "create>#2", "<append#13", "<clean#9", "append>#13",
+    "<append#1", "append>#1", "<plan#1", "<append#2", "append>#2", "upload>#1", "append>#3", "<create#1", "create>#1", "append>#5",
+    "download>#1", "append>#6", "event>#9", "cache>#4", "<append#7", "append>#7", "<upload#2", "create>#2", "<append#13", "<clean#6",
+    "append>#13",
 )  # fmt: skip
+"""Before and after every step that is written down or sent; the second batch asks for what expired in the first."""
+CHAIN = (
+    "<append#1",
+    "<plan#1",
+    "<upload#1",
+    "upload>#1",
+    "create>#1",
+    "download>#1",
+    "cache>#3",
+    "<append#2",
+    "create>#1",
+    "append>#3",
+)
+"""One after the other in the same home: each attempt gets a little further."""
 
 
+class Forks:
+    """The process that runs jobs in forks and kills them."""
+
+    def __enter__(self) -> Forks:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.rejudge.batches"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.process.communicate(timeout=60)
+
+    def run(self, home: BareHome, server: BatchServer, point: str = "") -> int:
+        """How a job ended: 0, or minus the signal."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{home.root}\t{server.base_url}\t{point}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+def last_expires(batch: MadeBatch, call: Call) -> str | None:
+    return EXPIRED if batch.number == 0 and "-3-end" in call.prompt else None
+
+
+def test_a_job_killed_again_and_again_pays_for_nothing_twice(home: BareHome, server: BatchServer) -> None:
+    run_of(home, "run-a", 4)
+    server.row = last_expires
+    with Forks() as forks:
+        assert [forks.run(home, server, point) for point in (*CHAIN, "")] == [-9] * len(CHAIN) + [0]
+    assert [batch.n for batch in server.batches.values()] == [8, 2]
+    assert set(server.asked.values()) == {1}
+    assert (len(scored(home)), set(scored(home).values())) == (8, {1})
+
+
+@pytest.mark.slow
 def test_a_job_killed_at_any_point_goes_on_without_paying_twice(tmp_path: Path) -> None:
     tried = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.rejudge.batches"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as forks:  # fmt: skip
-        assert forks.stdin is not None
-        assert forks.stdout is not None
+    with Forks() as forks:
         for i, point in enumerate(POINTS):
             home = BareHome(tmp_path / str(i))
             home.prepare()
             run_of(home, "run-a", 4)
             with BatchServer() as server:
-                server.row = lambda batch, call: EXPIRED if batch.number == 0 and "-3-end" in call.prompt else None
-                ends = []
-                for where in (point, ""):
-                    forks.stdin.write(f"{home.root}\t{server.base_url}\t{where}\n")
-                    forks.stdin.flush()
-                    ends.append(int(forks.stdout.readline()))
+                server.row = last_expires
+                ends = [forks.run(home, server, where) for where in (point, "")]
                 made = [batch.n for batch in server.batches.values()]
                 tried.append((point, ends, made, set(server.asked.values()), len(scored(home)), set(scored(home).values())))
     assert tried == [(point, [-9, 0], [8, 2], {1}, 8, {1}) for point in POINTS]

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from em_core import judge_configs
 from em_core.errors import BadInput, ManyProblems
 from em_core.home import Home
 from em_core.judges import open_judge
 from em_core.spec import JudgeSpec
-from em_core.specs_io import read_spec
+from em_core.specs_io import judge_configs, read_spec
 
 SECRET = "sk-proj-abc123def456ghi789"
 
@@ -117,7 +116,7 @@ def test_a_spec_may_name_configurations(own: Home) -> None:
     found = spec_with(["mine", "organism", {"name": "vllm", "model": "other"}], own)
     assert found[0] == JudgeSpec(name="openai_compatible", model="ours", max_calls=7)
     assert found[1] == JudgeSpec()
-    assert (found[2].name, found[2].model, found[2].mode) == ("openai_compatible", "other", "logprob")
+    assert (found[2].name, found[2].model, found[2].mode) == ("openai_compatible", "other", "integer")
     assert spec_with("mine", own) == found[:1]
     assert spec_with(["organism"], own, "judges.0=mine", "judges.0.max_calls=9")[0].max_calls == 9
 

@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tests.servers.openai_server import Call, OpenAIServer, Trouble, error
@@ -69,9 +69,9 @@ class BatchServer(OpenAIServer):
         self.has_batches = True
         self._ids = itertools.count(1)
 
-    def n(self, start: str) -> int:
-        """Requests whose method and path begin like that."""
-        return sum(line.startswith(start) for line in self.log)
+    def __enter__(self) -> Self:
+        super().__enter__()
+        return self
 
     def lines(self, batch: MadeBatch) -> list[dict[str, Any]]:
         """The requests of a batch."""
