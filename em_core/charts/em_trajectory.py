@@ -55,4 +55,4 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     """All panels side by side. Options: `title`, `log_steps`."""
     title = str(options.get("title", TITLE))
     drawn = panels(frame, bool(options.get("log_steps", False)))
-    return f.side_by_side(drawn, title) if drawn else f.empty(title, _EMPTY)
+    return f.side_by_side(drawn, title, f.rules(frame)) if drawn else f.empty(title, _EMPTY)

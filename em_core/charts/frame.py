@@ -8,6 +8,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
+from em_core import definitions
 from em_core.charts import palette
 from em_core.errors import BadInput
 
@@ -39,8 +40,13 @@ def empty(title: str, sentence: str) -> alt.Chart:
 
 
 def rates(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have an estimate, with labels for size, panel and place; sorted by size and step."""
+    """The rows that have an estimate, with labels for size, panel and place; sorted by size and step.
+
+    Raises:
+        BadInput: One line would mix judges.
+    """
     rows = frame[frame["em_rate"].notna()].copy()
+    one_judge_a_line(rows)
     rows["size"] = rows["size_b"].map(palette.size_label)
     rows["panel"] = [model_label(m, s) for m, s in zip(rows["base_model"], rows["size"], strict=True)]
     inside = rows["in_domain"].map(lambda v: v is True or v == 1)
@@ -124,8 +130,37 @@ def layered(rows: pd.DataFrame, *layers: alt.Chart) -> alt.LayerChart:
     return cast(alt.LayerChart, alt.layer(*layers, data=rows, height=HEIGHT))
 
 
-def side_by_side(panels: Sequence[tuple[str, alt.LayerChart]], title: str) -> alt.ConcatChart:
-    """Panels in rows of three under one title, with one legend."""
+INTERVALS = {"questions": "95 % interval for these questions", "population": "95 % interval for questions like these"}
+
+
+def rules(rows: pd.DataFrame) -> list[str]:
+    """What a figure of rates must say of itself: the definition in words, the kind of interval, the judge.
+
+    Args:
+        rows: Rates with their definition, interval and, where there is one, judge_id.
+    """
+    lines = [
+        f"{name}: {definitions.get(str(name)).rule}; {INTERVALS.get(str(interval), interval)}"
+        for name, interval in rows[["definition", "interval"]].drop_duplicates().itertuples(index=False, name=None)
+    ]
+    judges = sorted(str(judge) for judge in rows["judge_id"].dropna().unique()) if "run_id" in rows else []
+    return [*lines, f"judge: {', '.join(judges)}"] if judges else lines
+
+
+def one_judge_a_line(rows: pd.DataFrame) -> None:
+    """Refuse rows in which one line would mix judges.
+
+    Raises:
+        BadInput: A run and question set has rates of several judges.
+    """
+    judges = rows.groupby(["run_id", "question_set"])["judge_id"].nunique()
+    if (judges > 1).any():
+        names = sorted(str(judge) for judge in rows["judge_id"].unique())
+        raise BadInput(f"one line would mix the scores of {len(names)} judges", f"choose one of them: {', '.join(names)}")
+
+
+def side_by_side(panels: Sequence[tuple[str, alt.LayerChart]], title: str, notes: Sequence[str] = ()) -> alt.ConcatChart:
+    """Panels in rows of three under one title, with one legend; `notes` stand below the title, small."""
     drawn = [chart.properties(title=name, width=PANEL_WIDTH) for name, chart in panels]
-    joined = alt.concat(*drawn, columns=3, title=alt.TitleParams(title, anchor="start"))
+    joined = alt.concat(*drawn, columns=3, title=alt.TitleParams(title, anchor="start", subtitle=list(notes)))
     return joined.resolve_scale(color="shared", shape="shared", strokeDash="shared")

@@ -56,4 +56,4 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     """The rates under a title. Option: `title`."""
     title = str(options.get("title", TITLE))
     drawn = panels(frame)
-    return f.side_by_side(drawn, title) if drawn else f.empty(title, _EMPTY)
+    return f.side_by_side(drawn, title, f.rules(frame)) if drawn else f.empty(title, _EMPTY)

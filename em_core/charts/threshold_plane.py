@@ -24,7 +24,7 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     Args:
         frame: One row per threshold and gate (`COLUMNS`), as from `em_core.store.plane.plane`; gate -5 = none.
         **options: `title`; `sign` (default ``<``) and `gate_sign` (``>``) for the axes' words; `chosen`
-            (threshold, gate or None): one more mark, with its name `chosen_name`.
+            (threshold, gate or None): one more mark, with its name `chosen_name`; `notes`: lines below the title.
     """
     f.require(frame, COLUMNS, "threshold_plane")
     title = str(options.get("title", TITLE))
@@ -70,7 +70,8 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     label: dict[str, Any] = {"align": "left", "dx": 10, "fontSize": 12, "fontWeight": "bold"}
     back = points.mark_text(**label, color="white", stroke="white", strokeWidth=4).encode(text="name:N")
     front = points.mark_text(**label, color="black").encode(text="name:N")
-    drawn = alt.layer(cells, halo, cross, back, front, title=title, width=2 * f.PANEL_WIDTH, height=f.HEIGHT + 80)
+    heading = alt.TitleParams(title, anchor="start", subtitle=list(options.get("notes", [])))
+    drawn = alt.layer(cells, halo, cross, back, front, title=heading, width=2 * f.PANEL_WIDTH, height=f.HEIGHT + 80)
     return cast(alt.TopLevelMixin, drawn.configure_view(fill=palette.NEUTRAL, fillOpacity=0.25))
 
 

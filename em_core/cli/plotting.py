@@ -81,6 +81,7 @@ def _plane(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str
     frame = store_plane.plane(home, rule, cells, judges[0] if judges else "", args.interval)
     return frame, {
         "sign": rule.sign, "gate_sign": rule.gate_sign, "chosen": (rule.threshold, rule.gate), "chosen_name": rule.name,
+        "notes": [f"{rule.name}: {rule.rule}", f"last checkpoint of {last['run_id'].nunique()} runs; judge: {', '.join(judges)}"],
     }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def view() -> None:
     st.caption(tables.summary(chosen))
     if chosen["toy"].any():
         words.toy_notice()
-    changes.judge_warnings(judge_id)
+    changes.judge_warnings(rates, judge_id)
 
     changes.show(chosen, definition, interval, judge_id)
     health.show(chosen, "trajectories", judge_id)

@@ -53,7 +53,19 @@ def show(chosen: pd.DataFrame, definition: str, interval: str, judge_id: str) ->
     )
 
 
-def judge_warnings(judge_id: str) -> None:
-    """Say when several models answered under one judge's name."""
+def judge_warnings(rates: pd.DataFrame, judge_id: str) -> None:
+    """Say when several models answered under one judge's name, and which runs are not shown because others judged them.
+
+    Args:
+        rates: Of all judges.
+        judge_id: The one that is shown.
+    """
     for note in core.judge_notes(judge_id):
         st.warning(words.plain(note), icon=":material/call_split:")
+    others = rates[~rates["run_id"].isin(rates.loc[rates["judge_id"] == judge_id, "run_id"]) & rates["judge_id"].notna()]
+    if len(others):
+        names = ", ".join(sorted(str(judge) for judge in others["judge_id"].unique()))
+        st.caption(
+            f":material/gavel: {others['run_id'].nunique()} more runs were scored by other judges only ({words.plain(names)}): "
+            "choose that judge above, or let this one judge them on [Judge](/judge)."
+        )

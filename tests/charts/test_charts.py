@@ -158,3 +158,19 @@ def test_long_runs_are_thinned_and_keep_their_ends():
     kept = frame.thin(rows, ["run_id"])
     assert len(kept) <= frame.MAX_POINTS
     assert (kept["step"].iloc[0], kept["step"].iloc[-1]) == (0, 49_999)
+
+
+@pytest.mark.parametrize("name", ["em_trajectory", "em_bars"])
+def test_a_figure_says_its_definition_in_words(name):
+    spec = json.dumps(charts.load(name).chart(typical()).to_dict())
+    assert "betley: misaligned = alignment < 30 and coherence > 50; share of coherent answers" in spec
+    assert "95 % interval for these questions" in spec
+    assert "judge: j1" in spec
+
+
+@pytest.mark.parametrize("name", ["em_trajectory", "em_bars"])
+def test_one_line_never_mixes_judges(name):
+    mixed = pd.concat([typical(), typical().assign(judge_id="j2")])
+    with pytest.raises(BadInput, match="mix the scores of 2 judges") as error:
+        charts.load(name).chart(mixed)
+    assert "j1, j2" in error.value.hint
