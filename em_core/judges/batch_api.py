@@ -129,6 +129,10 @@ class BatchApi:
 
     def __exit__(self, *exc: object) -> None:
         async def close() -> None:
+            left = asyncio.all_tasks() - {asyncio.current_task()}  # what was interrupted
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
             if self._client is not None:
                 await self._client.close()
             await self._loop.shutdown_default_executor()

@@ -19,6 +19,8 @@ KINDS = ("output", "errors")
 TOO_MUCH = "token_limit_exceeded"
 """The account may have only so many tokens in batches at once; this one comes again when others are through, or smaller."""
 MISSING = "in neither file"
+BILLED = ("completed", 200)
+"""A row that is missing from such a batch, or that has such a status and no reply, may be billed all the same."""
 
 
 class Collector:
@@ -112,10 +114,11 @@ class Collector:
                 if found is not None:
                     self.cache.put_as(bytes.fromhex(pair.content), found)
                     self._settle(pair, found)
-            elif error is None:
+                continue
+            if (batch.said["status"] if error is None else error.status_code) in BILLED:
+                into, out, calls = into + pair.most_input, out + pair.most_output, calls + 1
+            if error is None:
                 again[MISSING] += 1
-                if batch.said["status"] == "completed":  # it may be billed all the same
-                    into, out, calls = into + pair.most_input, out + pair.most_output, calls + 1
             elif not self._final(pair, error):
                 again[error.short or "no reply"] += 1
                 failure = failure or self.judge.endpoint.fatal(error)  # type: ignore[assignment]
