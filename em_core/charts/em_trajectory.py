@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from em_core.charts import frame as f
+from em_core.charts import palette
 
 TITLE = "EM rate over training steps"
 COLUMNS = f.RATE_COLUMNS
@@ -37,9 +38,10 @@ def _panel(rows: pd.DataFrame, domains: list[str], upper: float, many: bool, log
         color=f.domain_color(domains),
         detail=["run_id:N", "question_set:N"],
     )
-    dash = alt.StrokeDash(
-        "question_set:N", title="Questions", legend=alt.Legend(orient="bottom", symbolType="stroke", symbolSize=400)
+    legend = alt.Legend(
+        orient="bottom", symbolType="stroke", symbolSize=400, symbolStrokeColor=palette.NEUTRAL, symbolStrokeWidth=2.5
     )
+    dash = alt.StrokeDash("question_set:N", title="Questions", legend=legend)
     line = base.encode(f.rate_axis(upper), dash) if many else base.encode(f.rate_axis(upper))
     low, high = f.interval_axis()
     return f.layered(
@@ -47,7 +49,7 @@ def _panel(rows: pd.DataFrame, domains: list[str], upper: float, many: bool, log
         base.mark_area(opacity=0.12, interpolate="linear").encode(low, high),
         base.mark_rule(opacity=0.55, strokeWidth=1.5).encode(low, high),
         line.mark_line(strokeWidth=2.5),
-        line.mark_point(filled=True, size=70, opacity=1).encode(tooltip=f.rate_tooltip()),
+        base.encode(f.rate_axis(upper)).mark_point(filled=True, size=70, opacity=1).encode(tooltip=f.rate_tooltip()),
     )
 
 
