@@ -6,8 +6,8 @@
                            a guess that grows fourfold each second
     below the mark         15 % more each second, up to 97 % of the rate at which the last 429 came
     around the mark        grows, slowly at first and faster the longer no 429 comes, while requests wait
-    more refused than answered
-                           nothing is sent until Retry-After has passed
+    more refused than answered, or a short Retry-After
+                           nothing is sent until it has passed
 
 Requests leave evenly spaced, retries among them, so a limit that counts over any window is met.
 With one fixed limit this stays at 95-99 % of it (docs/judges.md has the measurement).
@@ -38,6 +38,8 @@ FAST = 0.15
 NEAR = 0.97
 GROWTH = 0.008
 """A second and second: after t quiet seconds around the mark the rate has grown by about GROWTH * t^2 / 2."""
+SHORT_S, HEAD_START_S = 0.25, 0.02
+"""After so short a pause the refused request is asked for again before any other."""
 CATCH_UP_S = 0.05
 """Requests that were late by up to this are made up for at once."""
 
@@ -55,12 +57,15 @@ class SendRate:
         self._next_at = self._paused_until = self._grown_at = self._quiet_since = 0.0
         self._cut_at = -INF
 
-    async def turn(self) -> None:
-        """Wait until one more request may be sent; first come first served."""
+    async def turn(self, retry: bool = False) -> None:
+        """Wait until one more request may be sent; retries first, then first come first served."""
         if not self._waiting and self.per_s == INF and time.monotonic() >= self._paused_until:
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        if retry:
+            self._waiting.appendleft(turn)
+        else:
+            self._waiting.append(turn)
         if self._timer is None:
             self._pump()
         await turn
@@ -78,6 +83,8 @@ class SendRate:
         now = time.monotonic()
         self._count(self._refused)
         n_answered = sum(at >= now - WINDOW_S for at in self._answered)
+        if retry_after_s <= SHORT_S:  # so exact a figure is a bucket's: before then it refuses everybody
+            self.pause(now + retry_after_s + HEAD_START_S)
         if len(self._refused) > n_answered and now >= self._paused_until + (EPISODE_S if self._paused_until else 0.0):
             self.pause(now + retry_after_s)
         if now - self._cut_at >= EPISODE_S:

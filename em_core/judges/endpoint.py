@@ -138,7 +138,7 @@ class Endpoint:
                     request.headers.pop(name, None)
             ticket = budget.current()
             try:
-                await throttle.turn()
+                await throttle.turn(request.headers.get("x-stainless-retry-count", "0") != "0")
                 if ticket is not None:
                     ticket.sending()
             except (Closed, budget.BudgetReached) as ended:

@@ -88,15 +88,15 @@ class Throttle:
             self.in_use -= 1
             self._wake()
 
-    async def turn(self) -> None:
-        """Wait until one more request may be sent, be it a call's first or a retry.
+    async def turn(self, retry: bool = False) -> None:
+        """Wait until one more request may be sent, be it a call's first or a retry (these go first).
 
         Raises:
             Closed: `close` was called.
         """
         if self._closed:
             raise Closed
-        await self.rate.turn()
+        await self.rate.turn(retry)
 
     def succeeded(self) -> None:
         """A call was answered: grow, if the limit was in use at all."""
