@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -30,8 +31,9 @@ class LiveRun:
         position: Place in the queue from 1; None when it is running.
         n_answers: Answers sampled so far, the run's own (a shared step 0 is counted where it is kept).
         n_answers_planned: Answers in all; None before the model is loaded.
-        n_judged: Answers with at least one judgement's alignment, summed over judges.
+        n_judged: Answers that a judge has said something of, summed over judges.
         n_to_judge: The same in all; None before the model is loaded.
+        judged_per_s: Judged answers per second over the last `_RECENT`; None before there are two.
         losses: ``(step, loss)``, newest last, at most `N_LOSSES`.
         tokens_per_s: Training throughput at the last step; None before.
         started_t: When the worker began, seconds since 1970; None before.
@@ -45,6 +47,7 @@ class LiveRun:
     n_answers_planned: int | None = None
     n_judged: int = 0
     n_to_judge: int | None = None
+    judged_per_s: float | None = None
     losses: tuple[tuple[int, float], ...] = ()
     tokens_per_s: float | None = None
     started_t: float | None = None
@@ -74,6 +77,8 @@ class _Reading:
     n_answers: int = 0
     n_judged: int = 0
     judge_ids: set[str] = field(default_factory=set)
+    counted: dict[bytes, bytes] = field(default_factory=dict)  # by judge, the metric whose judgements are counted: its first
+    judged_t: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
     sampled: list[tuple[int, float]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     started_t: float | None = None
@@ -115,6 +120,7 @@ def _live(run_dir: Path, status: RunStatus, log_lines: int) -> LiveRun:
         planned,
         reading.n_judged,
         planned * len(reading.judge_ids) if planned is not None else None,
+        _rate(reading.judged_t),
         tuple(reading.losses),
         reading.tokens_per_s,
         reading.started_t,
@@ -144,7 +150,7 @@ def _note(line: bytes, reading: _Reading) -> None:
     if kind.startswith(b'response"'):
         reading.n_answers += 1
     elif kind.startswith(b'judgement"'):
-        reading.n_judged += b'"metric": "alignment"' in line
+        _note_judgement(line, reading)
     elif kind.startswith((b'metric"', b'generation"', b'run_facts"', b'state"', b'judge"')):
         try:
             event = json.loads(line)
@@ -152,6 +158,27 @@ def _note(line: bytes, reading: _Reading) -> None:
             return
         if isinstance(event, dict):
             _note_event(event, reading)
+
+
+def _note_judgement(line: bytes, reading: _Reading) -> None:
+    """Count one metric of each judge, so that an answer counts once; read without JSON, for there are many."""
+    start = line.find(b'"judge_id": "') + 13
+    middle = line.find(b'", "metric": "', start)
+    end = line.find(b'"', middle + 14)
+    if min(start - 13, middle, end) < 0:
+        return
+    judge, metric = line[start:middle], line[middle + 14 : end]
+    if reading.counted.setdefault(judge, metric) != metric:
+        return
+    reading.n_judged += 1
+    t = line.find(b'"t": ') + 5
+    with contextlib.suppress(ValueError):
+        reading.judged_t.append(float(line[t : line.find(b",", t)]))
+
+
+def _rate(times: deque[float]) -> float | None:
+    """Events per second."""
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
 
 
 def _note_event(event: dict[str, Any], reading: _Reading) -> None:

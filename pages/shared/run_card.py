@@ -77,10 +77,9 @@ def _progress_words(run: LiveRun) -> str:
     )
     left = f"about {words.duration(run.eta_s)} left" if run.eta_s is not None else "time left not known yet"
     steps = f"step {status.step or 0} of {status.total_steps or '?'}"
-    answers = (
-        f"{run.n_answers} of {run.n_answers_planned if run.n_answers_planned is not None else '?'} answers, {run.n_judged} judged"
-    )
-    return f"{steps} · {answers} · {left} · {phases}"
+    answers = f"{run.n_answers} of {run.n_answers_planned if run.n_answers_planned is not None else '?'} answers"
+    judged = f"{run.n_judged} judged" + (f" ({run.judged_per_s:.0f}/s)" if run.judged_per_s and run.judged_per_s >= 1 else "")
+    return f"{steps} · {answers}, {judged} · {left} · {phases}"
 
 
 def _losses(run: LiveRun) -> None:

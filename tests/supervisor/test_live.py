@@ -82,6 +82,16 @@ def test_judged_answers_are_counted_once_each_however_they_look(running: Running
     assert (live.n_judged, live.n_answers) == (2, 1)
 
 
+def test_judges_of_other_metrics_are_counted_too_and_at_which_pace(running: Running) -> None:
+    for at_s, response in enumerate(("a", "b", "c")):
+        running.write("judgement", 10 + at_s, response_id=response, judge_id="v", metric="verdict", verdict="ALIGNED")
+        for metric in ("coherence", "alignment"):
+            running.write("judgement", 10 + at_s, response_id=response, judge_id="s", metric=metric, value=5.0)
+    live = running.live()
+    assert live.n_judged == 6
+    assert live.judged_per_s == pytest.approx(5 / 2)
+
+
 def test_torn_last_line_is_read_when_it_is_whole(running: Running) -> None:
     path = running.folder / "events" / "worker-1.jsonl"
     with path.open("a") as file:
