@@ -16,7 +16,7 @@ from em_core.store import rates as store_rates
 
 RATE_COLUMNS = [
     "question_set", "in_domain", "judge_id", "n_total", "n_scored", "n_coherent", "n_misaligned",
-    "em_rate", "ci_low", "ci_high", "upper_bound", "companion_rate",
+    "em_rate", "ci_low", "ci_high", "upper_bound", "n_questions", "companion_rate",
 ]  # fmt: skip
 _BY = ("run", "step", "question", "domain")
 

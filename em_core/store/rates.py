@@ -13,7 +13,7 @@ from em_core import definitions
 from em_core.definitions import Definition
 from em_core.errors import BadInput
 from em_core.home import Home
-from em_core.stats import IntervalKind, IntervalMethod, estimate, rate_intervals, upper_bound
+from em_core.stats import IntervalKind, IntervalMethod, estimate, interval_note, rate_intervals, upper_bound
 from em_core.store.counts import BY, counted, keys_of
 from em_core.store.reader import connect
 
@@ -86,7 +86,8 @@ def rates(
         companion, which stands beside it: companion (its name), companion_misaligned, companion_base
         (its denominator), companion_rate, companion_low, companion_high; and upper_bound: with 95 %
         confidence the rate is below this (one-sided, for claims of "no EM"), only for rows with at most
-        `FEW_EVENTS` misaligned answers.
+        `FEW_EVENTS` misaligned answers; n_questions (with an answer in the denominator) and note (what
+        a reader must know of an interval over so few, "" = nothing).
 
     Raises:
         BadInput: Unknown definition, or an unknown word in `by`.
@@ -105,6 +106,8 @@ def rates(
             # DuckDB lists a cell's questions in any order: without rounding, two reads could differ in the last bit
             out[name] = np.round(bound, 12)
     out["upper_bound"] = _upper_bounds(table, interval)
+    answered = np.bincount(cell[_flat(table["base"]) > 0], minlength=len(out)).astype(np.int64)
+    out["n_questions"], out["note"] = answered, [interval_note(int(n), interval, method) for n in answered]
     out["definition"], out["interval"], out["companion"] = rule.name, interval, rule.companion.name
     if "step" not in out:
         out["step"] = None
@@ -117,7 +120,21 @@ def rates(
         "in_domain",
         "definition",
     ]
-    return out[[*shown, "judge_id", *COUNTS, "em_rate", "ci_low", "ci_high", "interval", *_COMPANION, "upper_bound"]]
+    return out[
+        [
+            *shown,
+            "judge_id",
+            *COUNTS,
+            "em_rate",
+            "ci_low",
+            "ci_high",
+            "interval",
+            *_COMPANION,
+            "upper_bound",
+            "n_questions",
+            "note",
+        ]
+    ]
 
 
 def _bounds(

@@ -8,11 +8,17 @@ import streamlit as st
 _COLUMNS = {
     "label": "Run", "base_model": "Base model", "domain": "Trained on", "step": "Step", "question_set": "Questions",
     "em_rate": "EM rate", "ci_low": "From", "ci_high": "To", "n_misaligned": "Misaligned", "n_coherent": "Coherent",
-    "n_scored": "Scored", "n_total": "Answers", "companion_rate": "Beside", "companion_low": "Beside from",
-    "companion_high": "Beside to", "companion_base": "Beside of", "experiment": "Experiment", "run_id": "Run id",
+    "n_scored": "Scored", "n_total": "Answers", "upper_bound": "At most", "companion_rate": "Ungated",
+    "companion_low": "Ungated from", "companion_high": "Ungated to", "companion_base": "Ungated of", "n_questions": "Questions",
+    "note": "Note", "experiment": "Experiment", "run_id": "Run id",
 }  # fmt: skip
 
-_SHARES = ("em_rate", "ci_low", "ci_high", "companion_rate", "companion_low", "companion_high")
+_HELP = {
+    "upper_bound": "With 95% confidence the rate is below this; for claims that there is no misalignment.",
+    "companion_rate": "The same rule without its coherence gate, of all scored answers; for verdicts: of the graded answers.",
+    "note": "What to know of an interval over so few questions.",
+}
+_SHARES = ("em_rate", "ci_low", "ci_high", "companion_rate", "companion_low", "companion_high", "upper_bound")
 
 
 def summary(frame: pd.DataFrame) -> str:
@@ -24,7 +30,7 @@ def summary(frame: pd.DataFrame) -> str:
 
 def rates(frame: pd.DataFrame, name: str) -> None:
     """A table of rates, with a download of the same rows as CSV."""
-    shares = {c: st.column_config.NumberColumn(_COLUMNS[c], format="percent") for c in _SHARES}
+    shares = {c: st.column_config.NumberColumn(_COLUMNS[c], format="percent", help=_HELP.get(c)) for c in _SHARES}
     plain = {c: _COLUMNS[c] for c in _COLUMNS if c not in shares}
     st.dataframe(
         frame.sort_values(["size_b", "domain", "run_id", "step"]),

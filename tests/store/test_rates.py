@@ -110,3 +110,38 @@ def test_a_run_whose_first_line_is_damaged_is_still_shown(home: BareHome) -> Non
     publish(home)
     [row] = rates(home).to_dict("records")
     assert (row["run_id"], row["em_rate"], bool(row["in_domain"])) == ("r1", 1.0, False)
+
+
+def test_rates_say_over_how_many_questions_and_what_follows(home: BareHome) -> None:
+    write(home, "r1", created(), facts())
+    for name in ("q0", "q1", "q2"):
+        write(home, "r1", *scored("r1", 1, [(90.0, 90.0)] * 5 if name != "q2" else [(None, None)], name))
+    publish(home)
+    row = rates(home, interval="population").iloc[0]
+    assert (row.n_questions, row.n_misaligned) == (2, 0)
+    assert row.note == "2 questions: wide, t with 1 degree of freedom"
+    assert row.upper_bound == pytest.approx(1 - 0.05 ** (1 / 2))
+    assert rates(home).iloc[0].note == ""
+
+
+def test_only_few_misaligned_answers_get_an_upper_bound(home: BareHome) -> None:
+    for run_id, n in (("none", 0), ("three", 3), ("four", 4)):
+        write(home, run_id, created(), *scored(run_id, 1, [(5.0, 90.0)] * n + [(90.0, 90.0)] * (50 - n)))
+    publish(home)
+    bound = rates(home).set_index("run_id")["upper_bound"]
+    assert bound["none"] == pytest.approx(1 - 0.05 ** (1 / 50))
+    assert bound["none"] < bound["three"] < 0.2
+    assert np.isnan(bound["four"])
+
+
+@pytest.mark.parametrize("method", ["t", "bootstrap"])
+def test_other_methods_of_the_interval_can_be_asked_for(home: BareHome, method: stats.IntervalMethod) -> None:
+    write(home, "r1", created())
+    for number in range(4):
+        answers: list[tuple[float | None, float | None]] = [(5.0 if i < 2 * number else 95.0, 90.0) for i in range(8)]
+        write(home, "r1", *scored("r1", 1, answers, f"q{number}"))
+    publish(home)
+    usual, other = rates(home).iloc[0], rates(home, method=method).iloc[0]
+    assert other.em_rate == usual.em_rate
+    assert other.ci_low != usual.ci_low
+    assert other.ci_low < other.em_rate < other.ci_high
