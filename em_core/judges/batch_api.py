@@ -158,6 +158,9 @@ class BatchApi:
     def upload(self, path: Path, name: str) -> str:
         """Put an input file there; returns its id. Done twice it costs nothing but the transfer."""
 
+        if not path.is_file():
+            raise WorkFailed(f"{path}: is gone, so this batch cannot be sent", f"delete {path.parent}, and judge again")
+
         async def send(client: openai.AsyncOpenAI) -> Any:
             with path.open("rb") as file:
                 return await client.with_options(timeout=UPLOAD_TIMEOUT_S).files.create(

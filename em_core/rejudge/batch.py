@@ -27,7 +27,7 @@ from em_core.events import EventWriter, read_events
 from em_core.home import Home
 from em_core.judges import open_judge
 from em_core.judges._batch_lines import MAX_BYTES, MAX_REQUESTS
-from em_core.judges.batch_api import DISCOUNT, PAUSE_S, SETTLE_S, BatchApi, BatchView, Unreachable, in_words, probe
+from em_core.judges.batch_api import DISCOUNT, PAUSE_S, SETTLE_S, BatchApi, BatchView, Gone, Unreachable, in_words, probe
 from em_core.judges.cache import JudgementCache
 from em_core.judges.estimate import CostRange, Span, estimate
 from em_core.judges.openai_compatible import OpenAICompatibleJudge
@@ -157,6 +157,7 @@ class _BatchJob:
         self.cost: CostRange | None = None
         self.said: dict[int, tuple[str, int, int]] = {}
         self.numbers: dict[str, Any] = {}
+        self.todo: Todo | None = None  # what there is to do, while that is fresh
 
     def run(self, todo: Todo | None, length_field: str, wait: bool) -> Outcome:
         """The whole job, or what of it can be done now."""
@@ -165,6 +166,7 @@ class _BatchJob:
         with self._told(), JudgementCache(self.home.judge_cache) as cache:
             if todo is not None:
                 self._begin(todo, length_field, cache)
+                self.todo = todo
                 if self.asking.estimate_only:
                     return self._end("stopped", "only an estimate was asked for; its scores are kept")
             else:
@@ -251,8 +253,10 @@ class _BatchJob:
             return
         alone = [said["n"] // 2 for said in refused if said.get("alone")]
         self.planner.max_requests = max(1, min([self.waiting.max_requests, *alone]))
-        publish(self.home)
-        todo = look(self.home, self.judge, self.spec, self.selection)
+        if (todo := self.todo) is None:
+            publish(self.home)
+            todo = look(self.home, self.judge, self.spec, self.selection)
+        self.todo = None
         field = next((note["length_field"] for note in self.state.notes if "length_field" in note), "")
         self.planned = self.planner.plan(
             todo.items(), self.settled, self._room(), field or self.state.begun["length_field"], self.selection.limit
@@ -268,6 +272,8 @@ class _BatchJob:
             if batch.step == "created":
                 try:
                     view = self.views[batch.number] = self.api.look(batch.said["batch_id"])
+                except Gone as error:
+                    raise Gone(error.message, f"{error.hint}; to give its results up, delete {self.state.folder}") from None
                 except Unreachable as error:
                     self.misses += 1
                     self.asking.tell(f"batch {batch.number}: {error.message}")

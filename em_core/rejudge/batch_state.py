@@ -161,7 +161,7 @@ class BatchState:
         except (OSError, ValueError, TypeError) as error:
             raise WorkFailed(
                 f"{self.pairs_path(number)}: cannot be read ({error})",
-                f"without it the results of this batch belong to nobody; delete {self.folder.parent} and judge again",
+                f"without it the results of this batch belong to nobody; delete {self.folder} to give them up, and judge again",
             ) from error
 
     def plan(self, number: int, pairs: list[Pair], written: Path, **said: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from em_core.cli import main
 from em_core.errors import BadInput, Busy, WorkFailed
+from em_core.home import Home
 from em_core.judges import open_judge
 from em_core.records import Judgement
 from em_core.rejudge import Asking, Selection, job, jobs, rejudge
@@ -127,19 +130,20 @@ def test_a_request_is_sent_three_times_at_most(home: BareHome, server: BatchServ
     assert set(scored(home).values()) == {1}
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_passing_errors_are_tried_again_and_refusals_are_not(home: BareHome, server: BatchServer, status: int) -> None:
-    run_of(home, "run-a", 3)
+def test_passing_errors_are_tried_again_and_refusals_are_not(home: BareHome, server: BatchServer) -> None:
+    run_of(home, "run-a", 5)
+    passing = {"-1-end": 429, "-2-end": 500, "-3-end": 503}
 
     def row(batch: MadeBatch, call: Call) -> Trouble | None:
         if "-0-end" in call.prompt:
             return error(400, "context_length_exceeded", "too long")
-        return error(status, "", "later") if "-1-end" in call.prompt and batch.number == 0 else None
+        status = next((status for text, status in passing.items() if text in call.prompt), None)
+        return error(status, "", "later") if status and batch.number == 0 else None
 
     server.row = row
     done = batched(home, endpoint(server))
-    assert [batch.n for batch in server.batches.values()] == [6, 2]
-    assert (done.state, done.n_scored, done.n_unscored) == ("finished", 4, {"api_error": 2})
+    assert [batch.n for batch in server.batches.values()] == [10, 6]
+    assert (done.state, done.n_scored, done.n_unscored) == ("finished", 8, {"api_error": 2})
     assert {event["raw_reply"] for event in judgements(home) if event["unscored_reason"]} == {"400: too long"}
     assert rejudge(home, "endpoint", endpoint(server), Selection()).n_answers == 1  # an api_error is not judged
 
@@ -274,22 +278,64 @@ def test_single_calls_are_refused_while_batches_are_out(home: BareHome, server: 
     assert rejudge(home, "endpoint", endpoint(server, temperature=0.5), Selection()).state == "finished"  # another judge
 
 
-def test_the_command_submits_and_collects(home: BareHome, server: BatchServer) -> None:
-    run_of(home, "run-a", 2)
-    command = [
-        sys.executable, "-m", "em_core", "--home", str(home.root), "judge", "--judge", "openai_compatible", "--set", "model=judge-1",
-        "--set", f"base_url={server.base_url}", "--runs", "run-a", "--yes", "--batch",
-    ]  # fmt: skip
+def test_batches_that_are_gone_can_be_given_up(home: BareHome, server: BatchServer) -> None:
+    run_of(home, "run-a", 3)
     server.hold = True
-    first = subprocess.run([*command, "--no-wait", "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (first.returncode, json.loads(first.stdout)["state"]) == (0, "submitted"), first.stderr
+    sent = batched(home, endpoint(server), max_requests=4, wait=False)
+    first, second = server.batches.values()
+    server.hold, first.status = False, "finalizing"
+    batched(home, endpoint(server), wait=False)  # the first comes home
+    del server.batches[second.id]
+    with pytest.raises(WorkFailed) as caught:
+        batched(home, endpoint(server))
+    folder = home.run_dir(sent.run_id) / "batch"
+    assert second.id in caught.value.message
+    assert str(folder) in caught.value.hint
+    shutil.rmtree(folder)
+    done = rejudge(home, "endpoint", endpoint(server), Selection())
+    assert (done.state, done.n_scored, len(scored(home)), set(scored(home).values())) == ("finished", 2, 6, {1})
+
+
+def test_an_estimate_alone_submits_nothing(home: BareHome, server: BatchServer) -> None:
+    run_of(home, "run-a", 8)
+    said: list[str] = []
+    done = batched(home, endpoint(server), asking=Asking(tell=said.append, estimate_only=True))
+    assert (done.state, done.n_scored, done.n_left, len(server.batches)) == ("stopped", 10, 3, 0)
+    assert any("16 calls" in line for line in said)
+    assert batched(home, endpoint(server)).n_answers == 3
+
+
+@pytest.mark.parametrize("name", ["1.pairs.jsonl", "1.input.jsonl"])
+def test_a_file_that_somebody_deleted_is_told(home: BareHome, server: BatchServer, name: str) -> None:
+    run_of(home, "run-a", 2)
+    server.http = lambda method, path: error(400, "", "no") if method == "POST" else None
+    with pytest.raises(WorkFailed):
+        batched(home, endpoint(server))
+    (each,) = jobs(home)
+    (home.run_dir(each.run_id) / "batch" / name).unlink()
+    server.http = lambda method, path: None
+    with pytest.raises(WorkFailed) as caught:
+        batched(home, endpoint(server))
+    assert name in caught.value.message
+    assert "delete" in caught.value.hint
+
+
+def test_the_command_submits_and_collects(
+    home: BareHome, server: BatchServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Home, "demo", property(lambda self: self.root / "demo"))  # not the shipped one: this is about batches
+    run_of(home, "run-a", 2)
+    command = ["--home", str(home.root), "judge", "--judge", "openai_compatible", "--set", "model=judge-1", "--runs", "run-a",
+               "--set", f"base_url={server.base_url}", "--yes", "--no-wait"]  # fmt: skip
+    assert main(command) == 2
+    assert "--batch" in capsys.readouterr().err
+    server.hold = True
+    assert main([*command, "--batch", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "submitted"
     (batch,) = server.batches.values()
     server.hold, batch.status = False, "finalizing"
-    second = subprocess.run([*command, "--no-wait"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert second.returncode == 0, second.stderr
-    assert "finished, 2 of 2 answers judged" in second.stdout
-    refused = subprocess.run([*command[:-1], "--no-wait"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
+    assert main([*command, "--batch"]) == 0
+    assert "finished, 2 of 2 answers judged" in capsys.readouterr().out
 
 
 def test_the_limit_of_a_selection_holds_over_all_batches(home: BareHome, server: BatchServer) -> None:
@@ -358,25 +404,22 @@ def test_the_key_is_nowhere_but_in_requests(home: BareHome, server: BatchServer,
         batched(home, endpoint(server, api_key_env="JUDGE_KEY"))
 
 
-@pytest.mark.parametrize("lost", ["POST /v1/batches", "POST /v1/files", "GET /v1/batches"])
-def test_a_lost_reply_makes_no_second_batch(home: BareHome, server: BatchServer, lost: str) -> None:
+def test_lost_replies_make_no_second_batch(home: BareHome, server: BatchServer) -> None:
     run_of(home, "run-a", 3)
-    server.lose = {lost}
+    server.lose = {"POST /v1/batches", "POST /v1/files", "GET /v1/batches"}
     assert batched(home, endpoint(server)).state == "finished"
     assert (len(server.batches), set(server.asked.values())) == (1, {1})
 
 
-@pytest.mark.parametrize(
-    "trouble", [error(503), error(429, "rate_limit_exceeded", "slow down", **{"Retry-After": "0.01"}), Trouble(cut=True)]
-)
-def test_troubled_requests_are_made_again(home: BareHome, server: BatchServer, trouble: Trouble) -> None:
+def test_troubled_requests_are_made_again(home: BareHome, server: BatchServer) -> None:
     run_of(home, "run-a", 3)
+    troubles = [error(503), error(429, "rate_limit_exceeded", "slow down"), Trouble(cut=True)]
     seen: Counter[str] = Counter()
 
     def http(method: str, path: str) -> Trouble | None:
         what = f"{method} {path}"
         seen[what] += 1
-        return trouble if seen[what] == 1 else None
+        return troubles[len(seen) % 3] if seen[what] == 1 else None
 
     server.http = http
     done = batched(home, endpoint(server))
@@ -455,7 +498,7 @@ def test_texts_and_results_do_not_stay(home: BareHome, server: BatchServer) -> N
 
 POINTS = (
     "<append#1", "append>#1", "<plan#1", "<append#2", "append>#2", "upload>#1", "append>#3", "<create#1", "create>#1", "append>#5",
-    "download>#1", "append>#6", "event>#9", "cache>#4", "<append#7", "append>#7", "<upload#2", "create>#2", "<append#13", "<clean#6",
+    "download>#1", "append>#6", "event>#9", "cache>#4", "<append#7", "append>#7", "<upload#2", "create>#2", "<append#13", "<clean#3", "<clean#4",
     "append>#13",
 )  # fmt: skip
 """Before and after every step that is written down or sent; the second batch asks for what expired in the first."""
