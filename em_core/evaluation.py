@@ -19,6 +19,7 @@ from em_core.events import EventWriter, read_events
 from em_core.health import HealthRules
 from em_core.home import Home
 from em_core.judges import ToJudge, open_judge
+from em_core.judges.beside import beside
 from em_core.judges.cache import JudgementCache
 from em_core.judges.pipeline import JudgingPipeline, already_judged
 from em_core.lease import Lease
@@ -71,7 +72,7 @@ class Evaluation:
         self._baseline_ids: set[str] = set()
         self._failure: EMError | None = None
         self._done: set[str] = set()
-        judges = [open_judge(judge) for judge in spec.judges]
+        judges = [beside(open_judge(judge), judge) for judge in spec.judges]
         for judge in judges:
             if hasattr(judge, "prepare"):
                 judge.prepare()  # a local model is loaded before training begins: loading changes torch's defaults for a moment

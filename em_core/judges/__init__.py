@@ -15,8 +15,8 @@ from em_core.records import JudgeIdentity, Judgement
 from em_core.spec import JudgeSpec
 
 NOT_PLUGINS: tuple[str, ...] = (
-    "batch_api", "budget", "cache", "endpoint", "estimate", "feed", "identity", "lane", "pace", "pipeline", "prices", "replies",
-    "rubrics", "stream", "throttle",
+    "batch_api", "beside", "budget", "cache", "endpoint", "estimate", "feed", "identity", "lane", "pace", "pipeline", "prices",
+    "replies", "rubrics", "stream", "throttle",
 )  # fmt: skip
 
 
