@@ -68,6 +68,8 @@ def _rates(args: argparse.Namespace, home: Home, out: Out) -> int:
         rule = definitions.get(args.definition)
         out.say(f"{rule.name}: {rule.rule}; interval: {args.interval} ({args.method}); beside: {rule.companion.rule}")
     out.table(
-        frame.to_dict("records"), [*columns, *RATE_COLUMNS, *beside], "no rates yet: `python -m em_core demo --wait` makes some"
+        frame.to_dict("records"),
+        [*columns, *RATE_COLUMNS, *beside],
+        "no rates yet: `python -m em_core ingest` shows the shipped demonstration, `demo --wait` makes one",
     )
     return 0

@@ -67,7 +67,11 @@ def _trajectory(args: argparse.Namespace, home: Home, out: Out) -> int:
         out.document({"rule": rule.rule, "changes": lines.to_dict("records"), "checkpoints": tests.to_dict("records")})
         return 0
     out.say(f"{rule.name}: {rule.rule}; interval and p: {args.interval}; p adjusted over a line's checkpoints")
-    out.table(lines.to_dict("records"), _CHANGES, "no scored checkpoints yet: `python -m em_core demo --wait` makes some")
+    out.table(
+        lines.to_dict("records"),
+        _CHANGES,
+        "no scored checkpoints yet: `python -m em_core ingest` shows the shipped demonstration, `demo --wait` makes one",
+    )
     if args.runs and len(tests):
         out.table(tests.to_dict("records"), _TESTS, "")
     for note in sorted({str(note) for note in lines["note"] if note}):
