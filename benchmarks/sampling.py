@@ -36,18 +36,11 @@ import torch
 import yaml
 from transformers.utils.logging import disable_progress_bar
 
+from benchmarks.sizes import CONFIGS
 from em_core import chat
 from em_core.records import Decoding, Prompt
 from em_core.sampling import local
 
-CONFIGS = {
-    "tiny": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-             "intermediate_size": 176, "vocab_size": 4096},
-    "llama-1b": {"hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8,
-                 "intermediate_size": 8192, "vocab_size": 128256, "head_dim": 64},
-    "llama-8b": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
-                 "intermediate_size": 14336, "vocab_size": 128256},
-}  # fmt: skip
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 

@@ -13,6 +13,7 @@ from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.store import health as store_health
 from em_core.store import rates as store_rates
+from em_core.view.judge_notes import mixed_judges
 
 RATE_COLUMNS = [
     "question_set", "in_domain", "judge_id", "n_total", "n_scored", "n_coherent", "n_misaligned",
@@ -67,6 +68,8 @@ def _rates(args: argparse.Namespace, home: Home, out: Out) -> int:
     if not frame.empty and not out.json:
         rule = definitions.get(args.definition)
         out.say(f"{rule.name}: {rule.rule}; interval: {args.interval} ({args.method}); beside: {rule.companion.rule}")
+        for note in [*sorted({note for note in frame["note"] if note}), *(mixed_judges(frame) if "run" in by else [])]:
+            out.say(note)
     out.table(
         frame.to_dict("records"),
         [*columns, *RATE_COLUMNS, *beside],

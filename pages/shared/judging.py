@@ -87,7 +87,7 @@ def introduce() -> None:
     """What there is to choose from."""
     known = judge_configs.available(core.home())
     st.markdown("\n".join(f"- **{plain(name)}**: {plain(config.title)}" for name, config in sorted(known.items())))
-    st.caption("Your own go into `judges/<name>.yaml` of the home folder; `data/judges` has examples with every field explained.")
+    st.caption("Your own go into `judges/<name>.yaml` of the home folder; `data/judges` has examples that say how to use them.")
 
 
 @st.cache_data(show_spinner="Counting", ttl=20, max_entries=16, hash_funcs={JudgeSpec: JudgeSpec.model_dump_json})
