@@ -246,11 +246,51 @@ class HumanLabel(Record):
     verdict: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedFile(Record):
+    """A file of somebody else's that was imported into this run."""
+
+    kind: ClassVar[str] = "import"
+    table: ClassVar[str] = "imports"
+    file: str  # its name, without folders
+    format: str
+    sha256: str
+    n_rows: int
+    n_imported: int
+    skipped: str  # JSON list of {"where", "reason", "n"}
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRate(Record):
+    """A rate that somebody published, from a summary without answers; the columns of ``data/reference/*.csv``."""
+
+    kind: ClassVar[str] = "published_rate"
+    table: ClassVar[str] = "published_rates"
+    study: str
+    label: str
+    source: str  # address, paper or file
+    definition: str  # name of ours that is meant, or its expression; "" = another one, see note
+    judge: str
+    base_model: str
+    size_b: float | None
+    domain: str
+    step: int | None  # None = the final model
+    question_set: str
+    n_total: int | None = None
+    n_scored: int | None = None
+    n_coherent: int | None = None
+    n_misaligned: int | None = None
+    em_rate: float | None = None  # 0-1
+    coherent_share: float | None = None  # 0-1
+    note: str = ""
+
+
 RECORDS: dict[str, type[Record]] = {
     record.kind: record
     for record in (
         RunCreated, RunFacts, RunState, Checkpoint, TrainMetric, QuestionRow, Response, JudgeIdentity, Judgement,
-        Generation, AnswerHealth, HumanLabel,
+        Generation, AnswerHealth, HumanLabel, ImportedFile, PublishedRate,
     )
 }  # fmt: skip
 

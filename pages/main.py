@@ -23,12 +23,21 @@ page = st.navigation(
         ],
         "Observe": [
             st.Page("observe/trajectories.py", title="Trajectories", icon=":material/show_chart:", url_path="trajectories"),
+            st.Page("observe/compare.py", title="Compare", icon=":material/bar_chart:", url_path="compare"),
+            st.Page("observe/coherence.py", title="Coherence", icon=":material/scatter_plot:", url_path="coherence"),
+            st.Page("observe/responses.py", title="Responses", icon=":material/forum:", url_path="responses"),
+            st.Page("observe/run.py", title="Run", icon=":material/science:", url_path="run"),
+            st.Page("observe/gallery.py", title="Gallery", icon=":material/photo_library:", url_path="gallery"),
         ],
         "Measure": [
             st.Page("measure/thresholds.py", title="Thresholds", icon=":material/tune:", url_path="thresholds"),
             st.Page("measure/judge_jobs.py", title="Judge", icon=":material/gavel:", url_path="judge"),
             st.Page("measure/judges.py", title="Judges", icon=":material/balance:", url_path="judges"),
             st.Page("measure/label.py", title="Label", icon=":material/person_edit:", url_path="label"),
+        ],
+        "Take along": [
+            st.Page("share/export.py", title="Export", icon=":material/ios_share:", url_path="export"),
+            st.Page("share/import_results.py", title="Import", icon=":material/upload_file:", url_path="import"),
         ],
     }
 )

@@ -8,7 +8,8 @@ A chart module is pure, ``DataFrame -> alt.Chart``, and has
 
 and, where it has panels that a page lays out itself, ``panels(frame, **options)``. Every rate
 comes with its interval and its counts; rates are 0-1 and only the axis says percent; an empty frame
-gives a titled chart with a sentence. Colours and shapes are in `palette.py`, shared pieces in `frame.py`.
+gives a titled chart with a sentence. A chart whose points lead to answers has ``PICK``, the columns that
+name a point, and a selection of that name (`frame.picking`). Colours and shapes are in `palette.py`, shared pieces in `frame.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from em_core import plugins
 from em_core.errors import BadInput, WorkFailed
 
 NOT_PLUGINS: tuple[str, ...] = ("frame", "palette")
+PICK = "pick"
+"""Name of the selection in charts whose points can be clicked (`frame.picking`)."""
 SUFFIXES = (".html", ".svg", ".png", ".json")
 
 
@@ -54,6 +57,19 @@ def load(name: str) -> ChartModule:
         BadInput: There is none.
     """
     return cast(ChartModule, plugins.load(__name__, "chart", name))
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that starts like this is a formula to a spreadsheet."""
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """The data behind a chart for spreadsheets; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    texts = frame.select_dtypes(include=["object", "string"]).columns
+    safe = frame.copy()
+    for column in texts:
+        safe[column] = [f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v for v in safe[column]]
+    return safe.to_csv(index=False)
 
 
 def save(chart: alt.TopLevelMixin, path: str | Path) -> Path:

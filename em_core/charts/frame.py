@@ -109,6 +109,18 @@ def domain_color(domains: Sequence[str], legend: bool = True) -> alt.Color:
     )
 
 
+def picking(fields: Sequence[str], several: bool = False) -> alt.Parameter:
+    """The selection of a chart whose points can be clicked: add it to the layer of points.
+
+    Args:
+        fields: Columns that name a point; they come back when one is clicked.
+        several: Shift-click adds points.
+    """
+    return alt.selection_point(
+        name="pick", fields=list(fields), on="click", empty=False, toggle="event.shiftKey" if several else "false"
+    )
+
+
 def thin(rows: pd.DataFrame, line: Sequence[str]) -> pd.DataFrame:
     """At most `MAX_POINTS` rows: evenly spaced along each line, first and last point kept."""
     if len(rows) <= MAX_POINTS:

@@ -1,6 +1,6 @@
 """Rows into a private copy of the database: events, quarantine, offsets, and the derived tables.
 
-Everything happens in the caller's one transaction. `scores` and `run_totals` are recomputed only
+Everything happens in the caller's one transaction. `scores`, `contents` and `run_totals` are recomputed only
 for what the new rows touch, and are a function of the base tables alone, so that a rebuild from the
 events gives the same content as any sequence of publishes.
 """
@@ -65,6 +65,15 @@ SELECT answers.*, coalesce(is_lowest, true) AS is_first, judge_id, alignment, co
 FROM answers LEFT JOIN numbered USING (response_id) LEFT JOIN others USING (response_id, judge_id)
 ORDER BY run_id, step
 """
+_CONTENTS = """
+INSERT INTO contents BY NAME
+SELECT scores.run_id, step, scores.question_set, coalesce(domain, '') AS question_domain, judge_id, count(*) AS n_answers,
+       count(alignment) AS n_alignment, count(coherence) AS n_coherence, count(verdict) AS n_verdict,
+       list_sort(coalesce(list_distinct(flatten(list(map_keys(extra)) FILTER (extra IS NOT NULL))), [])) AS extra_metrics
+FROM scores
+LEFT JOIN questions_once AS questions USING (run_id, question_set, question_id, paraphrase)
+{of_touched} GROUP BY ALL ORDER BY ALL
+"""
 _OF_TOUCHED = "WHERE (run_id, step) IN (SELECT run_id, step FROM touched)"
 _OF_ANSWERS = "WHERE response_id IN (SELECT response_id FROM answers)"
 
@@ -86,6 +95,7 @@ class Appender:
             ("arrived", "run_id VARCHAR, kind VARCHAR, n BIGINT, last_t DOUBLE"),
             ("touched", "run_id VARCHAR, step BIGINT"),
             ("rejudged", "response_id VARCHAR"),
+            ("asked", "run_id VARCHAR"),
         ):
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})")
 
@@ -100,7 +110,7 @@ class Appender:
         """Remove every row that came from these runs' files."""
         for run_id in sorted(runs):
             self._db.execute("INSERT INTO rejudged SELECT response_id FROM judgements WHERE run_id = ?", [run_id])
-            for table in (*(record.table for record in RECORDS.values()), "scores", "run_totals"):
+            for table in (*(record.table for record in RECORDS.values()), "scores", "contents", "run_totals"):
                 self._db.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
             for table in ("ingest_offsets", "quarantine"):
                 self._db.execute(f"DELETE FROM {table} WHERE split_part(file, '/', 2) = ?", [run_id])
@@ -130,6 +140,8 @@ class Appender:
                 self._db.execute("INSERT INTO arrived SELECT run_id, ?, count(*), max(t) FROM incoming GROUP BY run_id", [kind])
                 if kind == "response" and not self._everything:
                     self._db.execute("INSERT INTO touched SELECT DISTINCT run_id, step FROM incoming")
+                if kind == "question" and not self._everything:
+                    self._db.execute("INSERT INTO asked SELECT DISTINCT run_id FROM incoming")
                 if kind == "judgement" and not self._everything:
                     self._db.execute("INSERT INTO rejudged SELECT DISTINCT response_id FROM incoming")
             finally:
@@ -170,16 +182,21 @@ class Appender:
     def _update_scores(self) -> None:
         if self._everything:
             self._db.execute(_SCORES.format(of_touched="", of_answers=""))
+            self._db.execute(_CONTENTS.format(of_touched=""))
             return
-        if not self._any("touched") and not self._any("rejudged"):
+        if not self._any("touched") and not self._any("rejudged") and not self._any("asked"):
             return
         self._db.execute("""
             CREATE OR REPLACE TEMP TABLE touched AS
             SELECT DISTINCT run_id, step FROM touched
             UNION
-            SELECT DISTINCT run_id, step FROM responses WHERE response_id IN (SELECT response_id FROM rejudged)""")
-        self._db.execute("DELETE FROM scores WHERE (run_id, step) IN (SELECT run_id, step FROM touched)")
+            SELECT DISTINCT run_id, step FROM responses WHERE response_id IN (SELECT response_id FROM rejudged)
+            UNION
+            SELECT DISTINCT run_id, step FROM contents WHERE run_id IN (SELECT run_id FROM asked)""")
+        for table in ("scores", "contents"):
+            self._db.execute(f"DELETE FROM {table} WHERE (run_id, step) IN (SELECT run_id, step FROM touched)")
         self._db.execute(_SCORES.format(of_touched=_OF_TOUCHED, of_answers=_OF_ANSWERS))
+        self._db.execute(_CONTENTS.format(of_touched=_OF_TOUCHED))
 
     def _any(self, table: str) -> bool:
         return self._db.execute(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)").fetchone() != (0,)

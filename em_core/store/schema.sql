@@ -3,7 +3,7 @@
 --   t       time of writing, seconds since 1970 (UTC)
 -- Base tables are append only, without primary keys or indexes; keys are kept by construction and
 -- repeated events (a retry writes again) are resolved in the views and in `scores`.
--- `scores`, `run_totals` and `appearances` are derived: the publisher recomputes what is touched in
+-- `scores`, `contents`, `run_totals` and `appearances` are derived: the publisher recomputes what is touched in
 -- the same transaction. Any change of this file makes the next publish rebuild the database from the events.
 
 CREATE TABLE run_created (
@@ -56,6 +56,15 @@ CREATE TABLE labels (
     run_id VARCHAR, t DOUBLE, response_id VARCHAR, labeller VARCHAR, metric VARCHAR, value DOUBLE, unscored_reason VARCHAR,
     note VARCHAR, verdict VARCHAR
 );
+CREATE TABLE imports (
+    run_id VARCHAR, t DOUBLE, file VARCHAR, format VARCHAR, sha256 VARCHAR, n_rows BIGINT, n_imported BIGINT, skipped VARCHAR,
+    note VARCHAR
+);
+CREATE TABLE published_rates (
+    run_id VARCHAR, t DOUBLE, study VARCHAR, label VARCHAR, source VARCHAR, definition VARCHAR, judge VARCHAR,
+    base_model VARCHAR, size_b DOUBLE, domain VARCHAR, step BIGINT, question_set VARCHAR, n_total BIGINT, n_scored BIGINT,
+    n_coherent BIGINT, n_misaligned BIGINT, em_rate DOUBLE, coherent_share DOUBLE, note VARCHAR
+);
 
 -- bookkeeping
 CREATE TABLE quarantine (file VARCHAR, byte_offset BIGINT, reason VARCHAR, line_head VARCHAR, t DOUBLE);
@@ -69,6 +78,10 @@ CREATE TABLE scores (
     response_id VARCHAR, response_t DOUBLE, n_written BIGINT, is_first BOOLEAN, judge_id VARCHAR, alignment DOUBLE,
     coherence DOUBLE, alignment_reason VARCHAR, coherence_reason VARCHAR, verdict VARCHAR, verdict_reason VARCHAR,
     extra MAP(VARCHAR, DOUBLE)
+);
+CREATE TABLE contents (
+    run_id VARCHAR, step BIGINT, question_set VARCHAR, question_domain VARCHAR, judge_id VARCHAR, n_answers BIGINT,
+    n_alignment BIGINT, n_coherence BIGINT, n_verdict BIGINT, extra_metrics VARCHAR[]
 );
 
 CREATE TABLE appearances (
@@ -339,6 +352,36 @@ COMMENT ON COLUMN labels.value IS '0-100; NULL = unscored';
 COMMENT ON COLUMN labels.unscored_reason IS 'as for judgements';
 COMMENT ON COLUMN labels.note IS 'free text';
 COMMENT ON COLUMN labels.verdict IS 'as for judgements';
+COMMENT ON TABLE imports IS 'A file that was imported into this run.';
+COMMENT ON COLUMN imports.run_id IS 'the run whose folder the event was written in';
+COMMENT ON COLUMN imports.t IS 'time of writing, seconds since 1970';
+COMMENT ON COLUMN imports.file IS 'its name (no folders of the machine)';
+COMMENT ON COLUMN imports.format IS 'importer that read it';
+COMMENT ON COLUMN imports.sha256 IS 'of the file, hex';
+COMMENT ON COLUMN imports.n_rows IS 'rows found';
+COMMENT ON COLUMN imports.n_imported IS 'rows taken';
+COMMENT ON COLUMN imports.skipped IS 'JSON list of {"where", "reason", "n"}';
+COMMENT ON COLUMN imports.note IS 'what a reader must know; empty = nothing';
+COMMENT ON TABLE published_rates IS 'A rate that somebody published, from a summary without answers. Kept apart from our own, which are computed when read.';
+COMMENT ON COLUMN published_rates.run_id IS 'the run whose folder the event was written in';
+COMMENT ON COLUMN published_rates.t IS 'time of writing, seconds since 1970';
+COMMENT ON COLUMN published_rates.study IS 'short name of the study';
+COMMENT ON COLUMN published_rates.label IS 'the model as the study names it';
+COMMENT ON COLUMN published_rates.source IS 'address, paper or file';
+COMMENT ON COLUMN published_rates.definition IS 'name of ours that is meant, or its expression; empty = another one, see note';
+COMMENT ON COLUMN published_rates.judge IS 'judge model, as published';
+COMMENT ON COLUMN published_rates.base_model IS 'Hub id or name';
+COMMENT ON COLUMN published_rates.size_b IS 'parameters, billions';
+COMMENT ON COLUMN published_rates.domain IS 'label of the training data; empty = no fine-tune';
+COMMENT ON COLUMN published_rates.step IS 'optimizer steps; NULL = the final model';
+COMMENT ON COLUMN published_rates.question_set IS 'as the study names it';
+COMMENT ON COLUMN published_rates.n_total IS 'answers; NULL = not given, as for the counts that follow';
+COMMENT ON COLUMN published_rates.n_scored IS 'answers with a score or verdict';
+COMMENT ON COLUMN published_rates.n_coherent IS 'answers that pass the gate';
+COMMENT ON COLUMN published_rates.n_misaligned IS 'misaligned answers';
+COMMENT ON COLUMN published_rates.em_rate IS '0-1';
+COMMENT ON COLUMN published_rates.coherent_share IS '0-1';
+COMMENT ON COLUMN published_rates.note IS 'what a reader must know; empty = nothing';
 COMMENT ON TABLE quarantine IS 'Lines of event files that could not be read; ingest went on behind them.';
 COMMENT ON COLUMN quarantine.file IS 'runs/<run>/events/<writer>.jsonl or demo/...';
 COMMENT ON COLUMN quarantine.byte_offset IS 'where the line starts, bytes';
@@ -380,6 +423,17 @@ COMMENT ON COLUMN scores.coherence_reason IS 'why coherence is unscored';
 COMMENT ON COLUMN scores.verdict IS 'the word of a verdict judge; NULL = none';
 COMMENT ON COLUMN scores.verdict_reason IS 'why there is no verdict, from a judge that was asked for one';
 COMMENT ON COLUMN scores.extra IS 'values of all other metrics, 0-100, by name; NULL = none';
+COMMENT ON TABLE contents IS 'Derived: what there is to choose from, without reading scores: one row per run, step, question set, domain of the questions and judge.';
+COMMENT ON COLUMN contents.run_id IS 'the run that holds the answers';
+COMMENT ON COLUMN contents.step IS 'optimizer steps';
+COMMENT ON COLUMN contents.question_set IS 'name';
+COMMENT ON COLUMN contents.question_domain IS 'domain of these questions; empty = outside every training domain';
+COMMENT ON COLUMN contents.judge_id IS 'the judge; NULL = answers that nobody judged';
+COMMENT ON COLUMN contents.n_answers IS 'answers that this judge was asked about (or nobody)';
+COMMENT ON COLUMN contents.n_alignment IS 'of these with an alignment score';
+COMMENT ON COLUMN contents.n_coherence IS 'of these with a coherence score';
+COMMENT ON COLUMN contents.n_verdict IS 'of these with a verdict';
+COMMENT ON COLUMN contents.extra_metrics IS 'names of all other metrics scored, sorted';
 COMMENT ON TABLE appearances IS 'Derived: under which runs the answers of a run are shown; one row per run and source of answers.';
 COMMENT ON COLUMN appearances.run_id IS 'the run under which they are shown';
 COMMENT ON COLUMN appearances.source_run_id IS 'the run that holds the answers';

@@ -13,7 +13,9 @@ import streamlit as st
 from em_core import definitions, supervisor
 from em_core.errors import BadInput, Busy, EMError
 from em_core.home import PROJECT, Home
+from em_core.selection import Selection
 from em_core.store import agreement, queries, reader, trajectories
+from em_core.store import contents as store_contents
 from em_core.store import plane as store_plane
 from em_core.store import rates as store_rates
 from em_core.store.publish import publish
@@ -23,6 +25,7 @@ from pages.shared.words import plain
 __all__ = [
     "PROJECT",
     "changes",
+    "contents",
     "generation",
     "guarded",
     "home",
@@ -31,6 +34,7 @@ __all__ = [
     "keep_running",
     "plane",
     "rates",
+    "rates_of",
     "runs",
     "show_error",
     "start_background",
@@ -97,6 +101,30 @@ def _rates(root: str, generation: str, definition: str, interval: Any, judge_id:
 def rates(definition: str = definitions.DEFAULT, interval: str = "questions", judge_id: str | None = None) -> pd.DataFrame:
     """EM rates of every run, one row per run, step and question set (`em_core.store.rates.rates`)."""
     return _rates(str(home().root), generation(), definition, interval, judge_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def _contents(root: str, generation: str) -> pd.DataFrame:
+    return store_contents.contents(Home(home().root))
+
+
+def contents() -> pd.DataFrame:
+    """What there is to choose from (`em_core.store.contents.contents`); quick at any size."""
+    return _contents(str(home().root), generation())
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _rates_of(root: str, generation: str, selection: Selection, by: tuple[str, ...]) -> pd.DataFrame:
+    found = store_rates.rates(
+        Home(home().root), selection.rule, by, selection.interval, run_ids=selection.run_ids, judge_id=selection.judge_id,
+        question_sets=selection.question_sets,
+    )  # fmt: skip
+    return found if selection.in_domain is None else found[found["in_domain"] == selection.in_domain]
+
+
+def rates_of(selection: Selection, by: tuple[str, ...] = ("run", "step")) -> pd.DataFrame:
+    """EM rates of the selected runs alone (`em_core.store.rates.rates`), so that a page is quick at any size of the store."""
+    return _rates_of(str(home().root), generation(), selection, by)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

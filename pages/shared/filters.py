@@ -6,8 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from em_core import definitions
-from em_core.view import headline
-from pages.shared import core
+from em_core.selection import Selection
+from em_core.store.contents import given
+from em_core.view import choosing, headline
+from pages.shared import core, words
 from pages.shared.words import plain
 
 CUSTOM = "custom"
@@ -20,6 +22,44 @@ INTERVALS = {
 
 _COLUMNS = {"experiment": "Experiment", "base_model": "Base model", "domain": "Trained on", "run_id": "Run"}
 # widgets show their options as they are: a bound widget writes what it shows into the URL
+
+
+def select(most: int = choosing.MOST_RUNS, icon: str = "science", judged: bool = True) -> Selection | None:
+    """The filter bar that all pages of results share: definition, interval, judge, questions and runs, all in the URL.
+
+    Args:
+        most: Runs at a time; where more match, the newest are taken and the page says so.
+        icon: Of the empty state.
+        judged: Needs a judge; else answers that nobody scored are there too.
+
+    Returns:
+        None where there is nothing to show; the page has then said what to do, and ends.
+    """
+    with core.guarded():
+        there = core.contents()
+    if there.empty or (judged and there["judge_id"].isna().all()):
+        words.empty_state(
+            icon,
+            "No scored answers yet",
+            "Start the demo on [Home](/), your own run on [Launch](/launch), or bring results with [Import](/import).",
+        )
+        return None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        rule = definition()
+        kind = interval()
+        offered = there.assign(n_scored=given(there, definitions.get(rule)))
+        judge_id = judge(offered[offered["n_scored"] > 0], core.judges())
+    if judge_id is None and judged:
+        words.no_judge_for(rule)
+        return None
+    rows = narrow(there if judge_id is None else there[there["judge_id"] == judge_id])
+    chosen = choosing.selection(rows, str(st.session_state.get("questions", "")), most)
+    if chosen.n_runs > len(chosen.run_ids):
+        st.caption(
+            f":material/filter_alt: The newest {len(chosen.run_ids)} of {chosen.n_runs:,} runs; choose an experiment, a base "
+            "model, a training domain or runs to see others."
+        )
+    return Selection(rule, kind, judge_id, chosen.run_ids, chosen.question_sets, chosen.in_domain)  # type: ignore[arg-type]
 
 
 def definition(default: str = definitions.DEFAULT) -> str:

@@ -1,0 +1,60 @@
+"""Every chart on a selection: one module per chart, found by the chart's name.
+
+A chart (`em_core.charts`) only draws a frame. Its figure says where that frame comes from:
+
+    frame(home, selection) -> (frame, options for the chart)
+
+so that the page Gallery, the command ``plot`` and an export draw the same thing. A contract test
+holds that every chart has a figure.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import altair as alt
+import pandas as pd
+
+from em_core import charts, plugins
+from em_core.home import Home
+from em_core.selection import Selection
+
+NOT_PLUGINS: tuple[str, ...] = ()
+
+
+class FigureModule(Protocol):
+    """What every figure module has."""
+
+    def frame(self, home: Home, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """The chart's frame and options.
+
+        Raises:
+            BadInput: The selection has not what the chart needs (two judges, labels of people); says what is missing.
+        """
+        ...
+
+
+def names() -> list[str]:
+    """Charts that can be drawn from a selection."""
+    return plugins.names(__name__)
+
+
+def load(name: str) -> FigureModule:
+    """The figure of that chart.
+
+    Raises:
+        BadInput: There is none.
+    """
+    return cast(FigureModule, plugins.load(__name__, "chart", name))
+
+
+def draw(name: str, home: Home, selection: Selection) -> alt.TopLevelMixin:
+    """The chart itself. Raises as `FigureModule.frame`."""
+    frame, options = load(name).frame(home, selection)
+    return charts.load(name).chart(frame, **options)
+
+
+def save(name: str, home: Home, selection: Selection, path: str | Path) -> Path:
+    """Draw and write a file. Raises as `draw` and `em_core.charts.save`."""
+    return charts.save(draw(name, home, selection), path)
