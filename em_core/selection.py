@@ -20,6 +20,7 @@ class Selection:
         run_ids: The runs, newest first; None = all.
         question_sets: None = all.
         in_domain: Only questions in the run's own training domain (True), only others (False), or both (None).
+        pooled: Question sets together, the training domain's questions and the others apart (so in_domain is of no use).
         judges: For figures of several judges: at least two ids, the first is the reference; empty = all.
     """
 
@@ -29,6 +30,7 @@ class Selection:
     run_ids: tuple[str, ...] | None = None
     question_sets: tuple[str, ...] | None = None
     in_domain: bool | None = None
+    pooled: bool = False
     judges: tuple[str, ...] = ()
 
     @property

@@ -22,24 +22,28 @@ _COMPANION = [
 ]  # fmt: skip
 FEW_EVENTS = 3
 """Up to so many misaligned answers a reader may want to claim that there are none."""
+INSIDE, OUTSIDE = "in-domain", "out of domain"
+"""Names of the pooled question sets."""
 COUNTS = ["n_total", "n_scored", "n_coherent", "n_misaligned"]
 _OF_RUN = ["label", "experiment", "base_model", "size_b", "domain", "demo", "toy", "run_kind"]
 
 # One row per cell; the counts of its questions as lists, for the intervals. What is known of the runs
 # stands beside it; where the pooled runs differ, null.
-_RATES = """, cells_by AS (
+_RATES = """, named AS (
+    SELECT * REPLACE ({set_name} AS question_set) FROM per_question
+), cells_by AS (
     SELECT {keys}, sum(n_total)::BIGINT AS n_total, sum(n_scored)::BIGINT AS n_scored, sum(n_coherent)::BIGINT AS n_coherent,
-           sum(per_question.n_misaligned)::BIGINT AS n_misaligned,
+           sum(named.n_misaligned)::BIGINT AS n_misaligned,
            sum(n_other)::BIGINT AS companion_base, sum(n_other_misaligned)::BIGINT AS companion_misaligned,
-           list(per_question.n_misaligned) AS misaligned, list(per_question.{denominator}) AS base,
+           list(named.n_misaligned) AS misaligned, list(named.{denominator}) AS base,
            list(n_other_misaligned) AS other_misaligned, list(n_other) AS other_base
-    FROM per_question GROUP BY {keys}
+    FROM named GROUP BY {keys}
 )"""
 _OF_ONE_RUN = """
 SELECT cells_by.*, {described} FROM cells_by JOIN appearances USING (run_id) WHERE NOT is_baseline ORDER BY ALL
 """
 _POOLED = """, pooled AS (
-    SELECT DISTINCT {keys}, run_id AS of_run FROM counted
+    SELECT DISTINCT {keys}, run_id AS of_run FROM (SELECT * REPLACE ({set_name} AS question_set) FROM counted)
 ), cards AS (
     SELECT {of_pooled}, {described}
     FROM pooled JOIN appearances AS a ON a.run_id = of_run AND NOT is_baseline GROUP BY {of_pooled}
@@ -61,6 +65,7 @@ def rates(
     question_sets: Sequence[str] | None = None,
     demo: bool | None = None,
     baselines: bool | None = None,
+    pool_sets: bool = False,
 ) -> pd.DataFrame:
     """EM rates: one row per `by`, question set, in_domain and judge.
 
@@ -77,6 +82,8 @@ def rates(
         question_sets: Only these question sets.
         demo: As for `counts`.
         baselines: As for `counts`.
+        pool_sets: Pool the question sets; `question_set` is then `INSIDE` for questions in the run's training domain
+            and `OUTSIDE` for all others.
 
     Returns:
         run_id, label, experiment, base_model, size_b (billions), domain, demo, toy, run_kind (null
@@ -95,9 +102,11 @@ def rates(
     rule = definitions.get(definition) if isinstance(definition, str) else definition
     if not by:
         raise BadInput("by: nothing is named", f"use some of: {', '.join(BY)}")
+    if pool_sets and "question" in by:
+        raise BadInput("by: single questions and pooled question sets exclude each other", "leave out one of them")
     start, values = counted(rule, by, run_ids, judge_id, question_sets, demo, baselines)
     with connect(home).cursor() as cursor:
-        table: pa.Table = cursor.sql(start + _statement(rule, by), params=values).to_arrow_table()
+        table: pa.Table = cursor.sql(start + _statement(rule, by, pool_sets), params=values).to_arrow_table()
     out = table.drop_columns(["misaligned", "base", "other_misaligned", "other_base"]).to_pandas()
     cell = _row_numbers(table["base"])
     for prefix, names in (("", ("em_rate", "ci_low", "ci_high")), ("other_", _COMPANION[-3:])):
@@ -164,15 +173,17 @@ def _upper_bounds(table: pa.Table, interval: IntervalKind) -> np.ndarray:
     return bounds
 
 
-def _statement(rule: Definition, by: Sequence[str]) -> str:
+def _statement(rule: Definition, by: Sequence[str], pool_sets: bool) -> str:
     keys = [*keys_of(by), "question_set", *(["question_id"] if "question" in by else []), "in_domain", "judge_id"]
     denominator = "n_coherent" if rule.denominator == "coherent" else "n_scored"
-    cells = _RATES.format(keys=", ".join(keys), denominator=denominator)
+    set_name = f"CASE WHEN in_domain THEN '{INSIDE}' ELSE '{OUTSIDE}' END" if pool_sets else "question_set"
+    cells = _RATES.format(keys=", ".join(keys), denominator=denominator, set_name=set_name)
     others = [column for column in ("run_id", *_OF_RUN) if column not in keys]
     if "run" in by:
         return cells + _OF_ONE_RUN.format(described=", ".join(f"appearances.{column}" for column in others))
     return cells + _POOLED.format(
         keys=", ".join(keys),
+        set_name=set_name,
         of_pooled=", ".join(f"pooled.{column}" for column in keys),
         described=", ".join(_COMMON.format(c=column) for column in others),
         same_keys=" AND ".join(f"cells_by.{column} IS NOT DISTINCT FROM cards.{column}" for column in keys),

@@ -106,6 +106,7 @@ def seeds(
     question_sets: Sequence[str] | None = None,
     kind: IntervalKind = "population",
     demo: bool | None = None,
+    run_ids: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Rates over runs that differ in nothing but ``train.seed``: mean, interval for other seeds, spread.
 
@@ -114,19 +115,25 @@ def seeds(
         them have: label (of the first), run_ids (list), n_seeds, n_questions, n_misaligned, base, em_rate,
         ci_low, ci_high (0-1), sd_seed, sd_question (0-1), note.
     """
-    known = queries.runs(home, demo=demo, baselines=False)
-    groups: dict[str, list[str]] = {}
-    for run in known.sort_values(["created_t", "run_id"]).to_dict("records"):
-        groups.setdefault(_but_for_seed(run["spec_json"]) or str(run["run_id"]), []).append(str(run["run_id"]))
     rows = []
-    for run_ids in groups.values():
-        if len(run_ids) > 1:
-            rows += _group(home, definition, run_ids, judge_id, question_sets, kind)
+    for group in seed_groups(home, run_ids, demo=demo):
+        rows += _group(home, definition, group, judge_id, question_sets, kind)
     columns = [
         "label", "run_ids", "question_set", "in_domain", "judge_id", "step", "n_seeds", "n_questions", "n_misaligned", "base",
         "em_rate", "ci_low", "ci_high", "sd_seed", "sd_question", "note",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def seed_groups(home: Home, run_ids: Sequence[str] | None = None, *, demo: bool | None = None) -> list[list[str]]:
+    """Runs that differ in nothing but ``train.seed``: groups of at least two ids, oldest first."""
+    known = queries.runs(home, demo=demo, baselines=False)[["run_id", "spec_json", "created_t"]]
+    if run_ids is not None:
+        known = known[known["run_id"].isin(run_ids)]
+    groups: dict[str, list[str]] = {}
+    for run in known.sort_values(["created_t", "run_id"]).to_dict("records"):
+        groups.setdefault(_but_for_seed(run["spec_json"]) or str(run["run_id"]), []).append(str(run["run_id"]))
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _group(

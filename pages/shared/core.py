@@ -117,7 +117,7 @@ def contents() -> pd.DataFrame:
 def _rates_of(root: str, generation: str, selection: Selection, by: tuple[str, ...]) -> pd.DataFrame:
     found = store_rates.rates(
         Home(home().root), selection.rule, by, selection.interval, run_ids=selection.run_ids, judge_id=selection.judge_id,
-        question_sets=selection.question_sets,
+        question_sets=selection.question_sets, pool_sets=selection.pooled,
     )  # fmt: skip
     return found if selection.in_domain is None else found[found["in_domain"] == selection.in_domain]
 
