@@ -21,12 +21,14 @@ class Chosen:
         n_runs: How many match.
         question_sets: None = all.
         in_domain: True where each run is asked about its own training domain; None = both.
+        pooled: Question sets together, in-domain and others apart.
     """
 
     run_ids: tuple[str, ...]
     n_runs: int
     question_sets: tuple[str, ...] | None
     in_domain: bool | None
+    pooled: bool = False
 
 
 def selection(rows: pd.DataFrame, questions: str, most: int = MOST_RUNS) -> Chosen:
@@ -34,9 +36,10 @@ def selection(rows: pd.DataFrame, questions: str, most: int = MOST_RUNS) -> Chos
 
     Args:
         rows: What the filters left.
-        questions: A question set, `headline.INSIDE` or `headline.ALL`.
+        questions: A question set, `headline.INSIDE`, `headline.SPLIT` or `headline.ALL`.
         most: Runs at a time.
     """
     runs = tuple(str(run) for run in rows["run_id"].drop_duplicates())
-    one_set = questions not in (headline.INSIDE, headline.ALL, "")
-    return Chosen(runs[:most], len(runs), (questions,) if one_set else None, True if questions == headline.INSIDE else None)
+    sets = None if questions in (headline.INSIDE, headline.SPLIT, headline.ALL, "") else (questions,)
+    inside = True if questions == headline.INSIDE else None
+    return Chosen(runs[:most], len(runs), sets, inside, questions == headline.SPLIT)

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 INSIDE = "in-domain"
+SPLIT = "in and out of domain"
+"""Question sets pooled: the training domain's questions, and the others."""
 ALL = "all"
 
 
@@ -25,15 +27,15 @@ def one_judge(rates: pd.DataFrame) -> pd.DataFrame:
 
 
 def question_choices(rates: pd.DataFrame) -> list[str]:
-    """What can be shown at a time, the headline first: question sets, questions in the training domain, all."""
+    """What can be shown at a time, the headline first: question sets, questions in the training domain, split by it, all."""
     names = sorted((str(name) for name in rates["question_set"].unique()), key=lambda name: ("general" not in name, name))
-    inside = [INSIDE] if (rates["in_domain"] == True).any() else []  # noqa: E712
+    inside = [INSIDE, SPLIT] if (rates["in_domain"] == True).any() else []  # noqa: E712
     return [*names, *inside, ALL]
 
 
 def questions(rates: pd.DataFrame, choice: str) -> pd.DataFrame:
     """Rows of one choice of `question_choices`."""
-    if choice == ALL:
+    if choice in (ALL, SPLIT):
         return rates
     return rates[rates["in_domain"] == True] if choice == INSIDE else rates[rates["question_set"] == choice]  # noqa: E712
 

@@ -59,7 +59,15 @@ def select(most: int = choosing.MOST_RUNS, icon: str = "science", judged: bool =
             f":material/filter_alt: The newest {len(chosen.run_ids)} of {chosen.n_runs:,} runs; choose an experiment, a base "
             "model, a training domain or runs to see others."
         )
-    return Selection(rule, kind, judge_id, chosen.run_ids, chosen.question_sets, chosen.in_domain)  # type: ignore[arg-type]
+    return Selection(
+        rule,
+        kind,
+        judge_id,
+        chosen.run_ids,
+        chosen.question_sets,
+        chosen.in_domain,
+        chosen.pooled,  # type: ignore[arg-type]
+    )
 
 
 def definition(default: str = definitions.DEFAULT) -> str:
@@ -148,7 +156,8 @@ def _questions(rates: pd.DataFrame) -> str:
         key="questions",
         bind="query-params",
         width=240,
-        help="A question set, **in-domain** (each run asked about its own training domain), or **all** (sets differ by dash).",
+        help="A question set, **in-domain** (each run asked about its own training domain), **in and out of domain** (sets pooled), "
+        "or **all** (sets differ by dash).",
     )
     return str(chosen)
 

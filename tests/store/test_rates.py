@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from em_core import stats
 from em_core.definitions import DEFINITIONS
 from em_core.errors import BadInput
+from em_core.home import Home
 from em_core.store import queries
 from em_core.store.publish import publish
 from em_core.store.rates import rates
@@ -145,3 +148,17 @@ def test_other_methods_of_the_interval_can_be_asked_for(home: BareHome, method: 
     assert other.em_rate == usual.em_rate
     assert other.ci_low != usual.ci_low
     assert other.ci_low < other.em_rate < other.ci_high
+
+
+def test_pooled_question_sets_add_up_and_keep_the_training_domain_apart(tmp_path: Path) -> None:
+    home = Home(tmp_path)  # the shipped demonstration
+    publish(home)
+    apart, pooled = rates(home), rates(home, pool_sets=True)
+    assert set(pooled["question_set"]) == {"in-domain", "out of domain"}
+    keys = ["run_id", "step", "in_domain"]
+    counts = ["n_total", "n_scored", "n_coherent", "n_misaligned", "n_questions"]
+    assert pooled.set_index(keys)[counts].sort_index().equals(apart.groupby(keys)[counts].sum().sort_index())
+    by_domain = rates(home, by=("domain", "step"), pool_sets=True)
+    assert by_domain["n_total"].sum() == apart["n_total"].sum()
+    with pytest.raises(BadInput, match="single questions"):
+        rates(home, by=("run", "question"), pool_sets=True)
