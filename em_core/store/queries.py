@@ -20,7 +20,9 @@ from em_core.store.counts import counts as counts
 from em_core.store.reader import connect
 from em_core.store.reader import generation as generation
 
-_OF_RUNS = "($runs IS NULL OR run_id IN (SELECT unnest($runs::VARCHAR[])))"
+# A condition on the column itself, not a semi-join: DuckDB takes it below the window of a `*_once` view and skips
+# every block of other runs (rows lie sorted by run), 10 ms instead of 260 ms for one run of a thousand.
+_OF_RUNS = "($runs IS NULL OR list_contains($runs::VARCHAR[], run_id))"
 
 
 def _listed(run_ids: Sequence[str] | None) -> dict[str, list[str] | None]:
@@ -56,7 +58,7 @@ def run(home: Home, run_id: str) -> dict[str, Any] | None:
         row = cursor.fetchone()
         if row is None:
             return None
-        children = cursor.execute("SELECT run_id FROM runs WHERE parent_run_id = ? ORDER BY run_id", [run_id]).fetchall()
+        children = cursor.execute("SELECT run_id FROM created_once WHERE parent_run_id = ? ORDER BY run_id", [run_id]).fetchall()
     return {**dict(zip(names, row, strict=True)), "children": [child for (child,) in children]}
 
 
