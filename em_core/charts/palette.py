@@ -6,6 +6,7 @@ so that all keep a contrast of at least 2.5 on the light and on the dark backgro
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable
 
@@ -28,6 +29,11 @@ NEUTRAL = "#8A8F98"
 """The starting model, and lines that belong to no domain."""
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+_SHAPE_UP_TO = (
+    (0.0006, "circle"), (0.002, "square"), (0.1, "triangle-up"), (0.75, "cross"), (2.0, "circle"), (5.0, "square"),
+    (10.0, "triangle-up"), (20.0, "diamond"), (float("inf"), "triangle-down"),
+)  # fmt: skip
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MB])\b", re.IGNORECASE)
 
 
 def color_of(domain: str, taken: Iterable[str] = ()) -> str:
@@ -61,7 +67,20 @@ def size_label(size_b: float) -> str:
     return f"{millions:.1f}".rstrip("0").rstrip(".") + "M" if millions < 10 else f"{millions:.0f}M"
 
 
+def shape_of(label: str) -> str:
+    """The shape of a size, fixed by its magnitude, so that 8B has the same one on every page.
+
+    Args:
+        label: A size, or a model's name that ends in one: ``8B``, ``organism-1m``, ``Llama-3.1 · 8B``; without one: diamond.
+    """
+    found = _SIZE.findall(label)
+    if not found:
+        return "diamond"
+    size_b = float(found[-1][0]) * (0.001 if found[-1][1] in "mM" else 1.0)
+    return next(shape for most, shape in _SHAPE_UP_TO if size_b <= most)
+
+
 def shape_scale(labels: Iterable[str]) -> alt.Scale:
-    """Shape scale of these size labels, in the order given (smallest first)."""
+    """Shape scale of these size labels (or names of models that say their size), in the order given."""
     names = list(dict.fromkeys(labels))
-    return alt.Scale(domain=names, range=[SHAPES[i % len(SHAPES)] for i in range(len(names))])
+    return alt.Scale(domain=names, range=[shape_of(name) for name in names])
