@@ -37,6 +37,7 @@ def specs(grid: Grid) -> list[RunSpec]:
 
 def start(home: Home, grid: Grid) -> list[Launched]:
     """Queue the grid's runs; those that exist already are left as they are."""
+    home.writable("Running the demo")
     wanted = specs(grid)
     for spec in wanted:
         plan.validate(spec, home)

@@ -3,6 +3,7 @@
     EMError                 message + hint; the CLI prints both and exits with `exit_code`
     ├── BadInput            a field, file or line is wrong: nothing was started (exit 2)
     ├── Busy                refused for now: someone else holds it (exit 3)
+    ├── Refused             refused in this mode: a read-only demonstration changes nothing (exit 3)
     └── WorkFailed          the work itself failed (exit 1)
 
 A traceback is for bugs only: everything foreseeable raises one of these. A message has the
@@ -42,6 +43,12 @@ class BadInput(EMError):
 
 class Busy(EMError):
     """Refused for now: somebody else holds the resource, or the state does not allow it."""
+
+    exit_code = 3
+
+
+class Refused(EMError):
+    """Refused in this mode, however often it is asked: a read-only demonstration changes nothing."""
 
     exit_code = 3
 

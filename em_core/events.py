@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from em_core.errors import WorkFailed
+from em_core.home import Home
 from em_core.records import Record
 
 
@@ -36,11 +37,13 @@ class EventWriter:
         writer: Name of this writer (``worker-1``), unique within the run.
 
     Raises:
+        Refused: This is a read-only demonstration.
         WorkFailed: A record could not be written (disk full, no permission). The torn part of a
             failed write is closed with a newline before the next one, so that it spoils no other line.
     """
 
     def __init__(self, run_dir: Path, writer: str) -> None:
+        Home(run_dir).writable("Writing events")
         folder = run_dir / "events"
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{writer}.jsonl"

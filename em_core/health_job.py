@@ -60,6 +60,7 @@ def measure_missing(home: Home, run_ids: Sequence[str] | None = None, say: Calla
         Busy: Another such job is at work.
         WorkFailed: The disk is full; what was written stays.
     """
+    home.writable("Measuring the health of answers")
     home.prepare()
     with Lease(home.supervisor / "health.lease") as lease:
         if not lease.acquire():

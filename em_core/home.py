@@ -9,6 +9,9 @@
 <home>/runs/<run_id>/worker.log          the worker's stdout and stderr
 <home>/runs/.supervisor/                 the supervisor's lease and log
 <home>/runs/.judge-cache.sqlite          judge scores by content: saves money, holds no truth
+
+With ``EM_READONLY=1`` only the database is there (``EM_DATABASE``, else the home's own): no folder of
+runs, so nothing can be written and no log or local file can be shown (docs/readonly.md).
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from em_core.errors import BadInput
+from em_core.errors import BadInput, Refused
 
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout: holds `data/` with presets, question sets, data sets, the organism and the demo."""
 
+READONLY, DATABASE = "EM_READONLY", "EM_DATABASE"
+"""Environment variables of the read-only demonstration."""
+_NOWHERE = Path("/dev/null/runs")  # under a file: nothing is there and nobody, root included, can make it
 _RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
 
 
@@ -38,13 +44,20 @@ class Home:
         return cls(Path(explicit or os.environ.get("EM_HOME") or PROJECT).expanduser().resolve())
 
     @property
+    def read_only(self) -> bool:
+        """Whether this is a read-only demonstration (``EM_READONLY``): one database is shown, nothing is changed."""
+        return os.environ.get(READONLY, "").strip().lower() not in ("", "0", "false", "no")
+
+    @property
     def runs(self) -> Path:
-        """The folder of runs, which is also the queue."""
-        return self.root / "runs"
+        """The folder of runs, which is also the queue; in a read-only demonstration a place that cannot exist."""
+        return _NOWHERE if self.read_only else self.root / "runs"
 
     @property
     def database(self) -> Path:
-        """The published DuckDB file."""
+        """The published DuckDB file; a read-only demonstration may show another one (``EM_DATABASE``)."""
+        if self.read_only and (other := os.environ.get(DATABASE)):
+            return Path(other).expanduser().resolve()
         return self.root / "runs.duckdb"
 
     @property
@@ -72,12 +85,29 @@ class Home:
             raise BadInput(f"{run_id!r} is not a run id", "`python -m em_core runs` lists the ids")
         return self.runs / run_id
 
+    def writable(self, what: str) -> None:
+        """Refuse early what would change something, in a read-only demonstration.
+
+        Args:
+            what: What is asked for, the beginning of a sentence: ``Launching a run``.
+
+        Raises:
+            Refused: This is a read-only demonstration.
+        """
+        if self.read_only:
+            raise Refused(
+                f"{what} is off: this is a read-only demonstration",
+                f"use a workbench of your own, started without {READONLY}",
+            )
+
     def prepare(self) -> None:
-        """Create ``runs/`` if it is missing.
+        """Create ``runs/`` if it is missing; everything that writes begins with this.
 
         Raises:
             BadInput: The folder cannot be written.
+            Refused: This is a read-only demonstration.
         """
+        self.writable("Writing")
         try:
             self.supervisor.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -100,6 +100,7 @@ class Desk:
         Raises:
             BadInput: Nothing is left to draw, or a value is out of bounds.
         """
+        self._home.writable("Labelling")
         if not 1 <= n <= MAX_BATCH:
             raise BadInput(f"batch of {n} answers: out of bounds", f"draw 1 to {MAX_BATCH}")
         rule, given = definition or definitions.get(definitions.DEFAULT), self.given()
@@ -147,6 +148,7 @@ class Desk:
             BadInput: A score is not 0-100, or there is neither a score nor a known reason; nothing is written then.
             WorkFailed: It could not be written.
         """
+        self._home.writable("Labelling")
         for _, given in labels:
             check(given)
         standing = self.given()
@@ -154,6 +156,7 @@ class Desk:
 
     def undo(self) -> str | None:
         """Take the last standing label back; returns its response id, None when there is none."""
+        self._home.writable("Labelling")
         last = next(reversed(self.given()), None)
         if last is not None:
             self._append((last, Given(None, None, WITHDRAWN)))

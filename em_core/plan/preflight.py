@@ -155,6 +155,7 @@ def _adapter(spec: RunSpec, home: Home, found: _Found) -> None:
 
 
 def _home(spec: RunSpec, home: Home, found: _Found) -> None:
+    home.writable("Launching a run")
     folder = hardware.existing(home.runs)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise BadInput(f"{home.runs}: no write permission ({folder})", "choose a writable folder with --home or EM_HOME")

@@ -92,6 +92,7 @@ def rejudge_batch(
         WorkFailed: The server does not answer, or a file could not be written; the next call goes on.
     """
     asking, waiting = asking or Asking(), waiting or Waiting()
+    home.writable("Judging")
     home.prepare()
     judge = open_judge(spec)
     if not isinstance(judge, OpenAICompatibleJudge):

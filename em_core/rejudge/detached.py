@@ -40,6 +40,7 @@ def start(
         BadInput: The judge cannot be opened, or the home not be written.
         WorkFailed: The process did not start.
     """
+    home.writable("Judging")
     home.prepare()
     judge_id = open_judge(spec).identity.judge_id
     folder = folders.make(home, config, judge_id)

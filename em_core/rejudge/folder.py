@@ -91,6 +91,7 @@ def make(home: Home, config: str, judge_id: str) -> Path:
     Raises:
         BadInput: The home cannot be written.
     """
+    home.writable("Judging")
     home.prepare()
     base = f"{PREFIX}{plain_name(config)[:40]}-{judge_id[-8:]}"
     n = 1
@@ -188,6 +189,7 @@ def ask_to_stop(home: Home, run_id: str) -> None:
     Raises:
         BadInput: There is no such job, or its folder cannot be written.
     """
+    home.writable("Stopping a job")
     request = job_dir(home, run_id) / "control" / "stop"
     try:
         request.parent.mkdir(exist_ok=True)

@@ -63,6 +63,7 @@ def rejudge(
         WorkFailed: An event or the database could not be written.
     """
     asking = asking or Asking()
+    home.writable("Judging")
     home.prepare()
     card = {"config": config, "judge_id": "", "judge": spec.model_dump(mode="json"), "selection": selection.as_dict(),
             "created_t": time.time()}  # fmt: skip

@@ -89,6 +89,7 @@ def _publish_lock(home: Home, wait: bool) -> Iterator[None]:
 
 
 def _cycle(home: Home, wait: bool, anew: bool) -> PublishReport:
+    home.writable("Publishing")
     started = time.perf_counter()
     live = home.database
     with database.failures_explained(live), _publish_lock(home, wait):

@@ -29,6 +29,7 @@ def stop(home: Home, run_id: str, discard: bool = False) -> str:
         BadInput: There is no such run, or its folder cannot be written.
         Busy: It has ended already.
     """
+    home.writable("Stopping a run")
     run_dir = home.run_dir(run_id)
     if not (run_dir / "spec.json").exists():
         raise BadInput(f"run {run_id!r} is unknown", "`python -m em_core runs` lists the ids")

@@ -65,6 +65,7 @@ def launch(
         Busy: An identical run exists (and neither `again` nor `existing_ok` was said).
         WorkFailed: The supervisor did not start; the runs stay queued.
     """
+    home.writable("Launching a run")
     pinned = [specs_io.anchor(spec) for spec in specs]  # the worker's working folder is another one
     home.prepare()
     _check_disk(home)

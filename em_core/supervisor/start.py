@@ -54,6 +54,7 @@ def ensure_running(home: Home, command: Sequence[str] | None = None) -> None:
         BadInput: The home cannot be written.
         WorkFailed: It did not come up; the message has the end of its log.
     """
+    home.writable("Starting the supervisor")
     home.prepare()
     if _ready(home):
         return
