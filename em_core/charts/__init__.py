@@ -22,6 +22,7 @@ import altair as alt
 import pandas as pd
 
 from em_core import plugins
+from em_core.charts import _export
 from em_core.errors import BadInput, WorkFailed
 
 NOT_PLUGINS: tuple[str, ...] = ("frame", "palette")
@@ -72,25 +73,40 @@ def as_csv(frame: pd.DataFrame) -> str:
     return safe.to_csv(index=False)
 
 
+def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """Vega-Lite of a chart for a page: the same for the same frame, and its texts inert."""
+    return _export.specification(chart)
+
+
 def save(chart: alt.TopLevelMixin, path: str | Path) -> Path:
-    """Write a chart as .html, .svg, .png or .json (Vega-Lite); nothing half-made is left behind.
+    """Write a chart as .html (one file, works offline), .svg, .png or .json (Vega-Lite); nothing half-made is left behind.
 
     Raises:
         BadInput: The suffix is another one, or the folder does not exist.
         WorkFailed: The file could not be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
+    form = _export.FORMS.get(path.suffix.lower())
+    if form is None:
         raise BadInput(
             f"{path.name}: a chart cannot be written as {path.suffix or 'a file without suffix'}",
             f"use a name that ends in {', '.join(SUFFIXES)}",
         )
-    if not path.parent.is_dir():
-        raise BadInput(f"{path.parent}: no such folder", f"create it: mkdir -p {path.parent}")
+    _folder(path)
+    return write(path, form(chart))
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write a whole file or none.
+
+    Raises:
+        BadInput: The folder does not exist.
+        WorkFailed: The file could not be written.
+    """
+    _folder(path)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
-    options: dict[str, Any] = {"scale_factor": 2} if path.suffix.lower() == ".png" else {}
     try:
-        chart.save(str(part), **options)
+        part.write_bytes(content)
         part.replace(path)
     except OSError as error:
         raise WorkFailed(
@@ -99,3 +115,8 @@ def save(chart: alt.TopLevelMixin, path: str | Path) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def _folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise BadInput(f"{path.parent}: no such folder", f"create it: mkdir -p {path.parent}")

@@ -1,35 +1,35 @@
-"""``plot``: any chart as a file, drawn from the published database."""
+"""``plot``: any chart as a file, or the data behind it; or all charts into a folder."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from em_core import agreement, charts, definitions
-from em_core.agreement import frames
-from em_core.cli.agreement import chosen_judges, listed
+from em_core import charts, definitions, figures
+from em_core.cli.agreement import listed
 from em_core.cli.output import Out
-from em_core.errors import BadInput
+from em_core.errors import BadInput, EMError
 from em_core.home import Home
-from em_core.store import agreement as store_agreement
-from em_core.store import health as store_health
-from em_core.store import labels as store_labels
-from em_core.store import plane as store_plane
+from em_core.selection import Selection
 from em_core.store import queries
-from em_core.store import rates as store_rates
+from em_core.store.contents import contents
 
-Source = Callable[[argparse.Namespace, Home], tuple[pd.DataFrame, dict[str, Any]]]
+ALL = "all"
+_EVERY = (".svg", ".csv")
+"""What ``plot all`` writes of each chart."""
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Declare the command."""
-    parser = commands.add_parser("plot", parents=[shared], help="a chart as .html, .svg, .png or .json")
-    parser.add_argument("chart", metavar="CHART", help=f"one of: {', '.join(charts.names())}")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE")
+    endings = ", ".join(figures.SUFFIXES)
+    parser = commands.add_parser("plot", parents=[shared], help=f"a chart as {endings}; `all` for every chart")
+    parser.add_argument("chart", metavar="CHART", help=f"one of: {', '.join(charts.names())}; or {ALL}")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help=f"a file that ends in {endings}; with `{ALL}` a folder"
+    )
     parser.add_argument(
         "--definition", default=definitions.DEFAULT, help=f"{', '.join(definitions.DEFINITIONS)}, or a rule of your own"
     )
@@ -37,96 +37,73 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--judges", metavar="IDS", help="for charts of several judges: two or more, comma-separated")
     parser.add_argument("--interval", choices=("questions", "population"), default="questions")
     parser.add_argument("--runs", metavar="IDS", help="only these runs, comma-separated")
+    parser.add_argument("--experiment", metavar="NAMES", help="only runs of these experiments, comma-separated")
     parser.add_argument("--questions", metavar="SETS", help="only these question sets, comma-separated")
+    parser.add_argument("--in-domain", choices=("yes", "no"), help="only questions inside (yes) or outside the training domain")
     parser.set_defaults(run=_plot)
 
 
 def _plot(args: argparse.Namespace, home: Home, out: Out) -> int:
-    if args.out.suffix not in charts.SUFFIXES:
-        raise BadInput(f"--out: {args.out.name!r} has no known ending", f"use one of: {' '.join(charts.SUFFIXES)}")
-    module = charts.load(args.chart)
-    frame, options = source(args.chart, module.COLUMNS)(args, home)
-    charts.save(module.chart(frame, **options), args.out)
+    if args.chart == ALL:
+        return _plot_all(args, home, out)
+    if args.out.suffix.lower() not in figures.SUFFIXES:
+        raise BadInput(f"--out: {args.out.name!r} has no known ending", f"use one of: {' '.join(figures.SUFFIXES)}")
+    charts.load(args.chart)
+    figures.save(args.chart, home, selection(args, home), args.out)
     out.result({"file": str(args.out)}, str(args.out))
     return 0
 
 
-def source(name: str, columns: Any) -> Source:
-    """What a chart is drawn from: a source of its own, else rates or training steps by the columns it asks for."""
-    return _SOURCES.get(name) or (_rates if "em_rate" in columns else _steps)
+def _plot_all(args: argparse.Namespace, home: Home, out: Out) -> int:
+    """Every chart that the selection has data for; the others are said with their reason."""
+    if args.out.suffix.lower() in figures.SUFFIXES or args.out.is_file():
+        raise BadInput(f"--out: {args.out} is a file, and `{ALL}` writes many", "give a folder")
+    chosen = selection(args, home)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out: {args.out} cannot be made ({error.strerror})", "choose a writable folder") from error
+    written, left_out = [], {}
+    for name in figures.names():
+        try:
+            written += [str(path) for path in figures.save_all(name, home, chosen, args.out, _EVERY)]
+        except EMError as error:
+            left_out[name] = error.message
+            out.say(f"{name}: {error.message}")
+    out.result({"files": written, "left_out": left_out}, "\n".join(written))
+    return 0
 
 
-def _rates(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str, Any]]:
-    frame = store_rates.rates(
-        home, definitions.get(args.definition), interval=args.interval, judge_id=args.judge, run_ids=listed(args.runs),
-        question_sets=listed(args.questions),
+def selection(args: argparse.Namespace, home: Home) -> Selection:
+    """What the flags select.
+
+    Raises:
+        BadInput: Unknown definition, run, experiment or question set; says which there are.
+    """
+    definitions.get(args.definition)
+    runs, sets = _known(args, home)
+    return Selection(
+        args.definition, args.interval, args.judge, runs, sets,
+        in_domain=None if args.in_domain is None else args.in_domain == "yes", judges=tuple(listed(args.judges) or ()),
     )  # fmt: skip
-    return frame, {}
 
 
-def _steps(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str, Any]]:
-    steps = queries.metrics(home, listed(args.runs), max_points=1500)
-    return steps.merge(queries.runs(home)[["run_id", "label", "domain"]], on="run_id"), {}
+def _known(args: argparse.Namespace, home: Home) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """Runs and question sets, each checked against what is there."""
+    runs, sets, experiments = listed(args.runs), listed(args.questions), listed(args.experiment)
+    there = contents(home)
+    _check(sets, there["question_set"], "question set")
+    _check(experiments, there["experiment"], "experiment")
+    if runs is not None and set(runs) - set(there["run_id"]):
+        _check(runs, queries.runs(home)["run_id"], "run")  # a run without answers has losses to draw
+    if experiments is not None:
+        of = [str(run) for run in there.loc[there["experiment"].isin(experiments), "run_id"].drop_duplicates()]
+        runs = of if runs is None else [run for run in runs if run in of]
+    return (None if runs is None else tuple(runs)), (None if sets is None else tuple(sets))
 
 
-def _plane(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The last checkpoint of each run, pooled."""
-    rule = definitions.get(args.definition)
-    rates, _ = _rates(args, home)
-    judges = sorted(rates["judge_id"].dropna().unique())
-    if len(judges) > 1:
-        raise BadInput(f"{len(judges)} judges scored these answers, the plane is of one", f"--judge: {', '.join(judges)}")
-    last = rates[rates["step"] == rates.groupby("run_id")["step"].transform("max")]
-    cells = list(last[["run_id", "step", "question_set"]].itertuples(index=False, name=None))
-    frame = store_plane.plane(home, rule, cells, judges[0] if judges else "", args.interval)
-    return frame, {
-        "sign": rule.sign, "gate_sign": rule.gate_sign, "chosen": (rule.threshold, rule.gate), "chosen_name": rule.name,
-        "notes": [f"{rule.name}: {rule.rule}", f"last checkpoint of {last['run_id'].nunique()} runs; judge: {', '.join(judges)}"],
-    }  # fmt: skip
-
-
-def _health(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str, Any]]:
-    return store_health.health(home, run_ids=listed(args.runs), judge_id=args.judge, question_sets=listed(args.questions)), {}
-
-
-def _answers(args: argparse.Namespace, home: Home) -> agreement.Answers:
-    rule = definitions.get(args.definition)
-    judges = chosen_judges(home, listed(args.judges))
-    return store_agreement.answers(home, judges, rule, run_ids=listed(args.runs), question_sets=listed(args.questions))
-
-
-def _two(args: argparse.Namespace, home: Home) -> agreement.Answers:
-    found = _answers(args, home)
-    if len(found.raters) < 2:
-        raise BadInput(
-            "this chart is of two judges, and one has scored answers here", "`judge --judge NAME` adds another's scores"
-        )
-    return found
-
-
-def _scatter(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str, Any]]:
-    return frames.points(_two(args, home), 0, 1), {}
-
-
-def _differences(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str, Any]]:
-    return frames.differences(_two(args, home), 0, 1), {}
-
-
-def _judge_rates(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str, Any]]:
-    return agreement.judge_table(_answers(args, home), args.interval), {}
-
-
-def _calibration(args: argparse.Namespace, home: Home) -> tuple[pd.DataFrame, dict[str, Any]]:
-    judges = chosen_judges(home, listed(args.judges))
-    by_judges, by_people = store_labels.against_judges(
-        home, judges, definitions.get(args.definition), run_ids=listed(args.runs), question_sets=listed(args.questions)
-    )
-    if not by_people.raters:
-        raise BadInput("no labels of people yet", "label some on the page Label, or `labels import FILE`")
-    return agreement.calibration_table(by_judges, by_people, args.interval), {}
-
-
-_SOURCES: dict[str, Source] = {
-    "threshold_plane": _plane, "health_bars": _health, "judge_scatter": _scatter, "bland_altman": _differences,
-    "judge_rates": _judge_rates, "judge_calibration": _calibration,
-}  # fmt: skip
+def _check(wanted: list[str] | None, there: pd.Series, kind: str) -> None:
+    known = sorted({str(name) for name in there.dropna()})
+    for name in wanted or ():
+        if name not in known:
+            raise BadInput(f"{kind} {name!r} is not here", f"{kind}s here: {', '.join(known[:12]) or 'none'}")

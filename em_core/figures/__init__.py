@@ -10,6 +10,7 @@ holds that every chart has a figure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,6 +22,8 @@ from em_core.home import Home
 from em_core.selection import Selection
 
 NOT_PLUGINS: tuple[str, ...] = ()
+SUFFIXES = (*charts.SUFFIXES, ".csv")
+"""What a figure can be written as: the forms of a chart, and the data behind it."""
 
 
 class FigureModule(Protocol):
@@ -56,5 +59,18 @@ def draw(name: str, home: Home, selection: Selection) -> alt.TopLevelMixin:
 
 
 def save(name: str, home: Home, selection: Selection, path: str | Path) -> Path:
-    """Draw and write a file. Raises as `draw` and `em_core.charts.save`."""
-    return charts.save(draw(name, home, selection), path)
+    """Draw and write a file, or the data behind it (.csv). Raises as `draw` and `em_core.charts.save`."""
+    frame, options = load(name).frame(home, selection)
+    return _save(name, frame, options, Path(path))
+
+
+def save_all(name: str, home: Home, selection: Selection, folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """`save` in several forms, ``<name><suffix>`` in a folder; the data are read once. Raises as `save`."""
+    frame, options = load(name).frame(home, selection)
+    return [_save(name, frame, options, folder / f"{name}{suffix}") for suffix in suffixes]
+
+
+def _save(name: str, frame: pd.DataFrame, options: dict[str, Any], path: Path) -> Path:
+    if path.suffix.lower() == ".csv":
+        return charts.write(path, charts.as_csv(frame).encode())
+    return charts.save(charts.load(name).chart(frame, **options), path)
