@@ -26,9 +26,14 @@ _HELP = {
 }
 
 
+def lines_of(rates: pd.DataFrame) -> pd.DataFrame:
+    """The lines that these rates make, one row each."""
+    return rates[_LINE].drop_duplicates()
+
+
 def show(chosen: pd.DataFrame, definition: str, interval: str, judge_id: str) -> None:
     """One row per line that the chart shows."""
-    lines = chosen[_LINE].drop_duplicates()
+    lines = lines_of(chosen)
     st.subheader("When does it change?")
     if len(lines) > MOST_LINES:
         st.caption(f"{len(lines)} lines are shown; choose at most {MOST_LINES} (runs, questions) to see when each changed.")
@@ -53,16 +58,16 @@ def show(chosen: pd.DataFrame, definition: str, interval: str, judge_id: str) ->
     )
 
 
-def judge_warnings(rates: pd.DataFrame, judge_id: str) -> None:
+def judge_warnings(there: pd.DataFrame, judge_id: str) -> None:
     """Say when several models answered under one judge's name, and which runs are not shown because others judged them.
 
     Args:
-        rates: Of all judges.
+        there: What there is (`em_core.store.contents.contents`), of all judges.
         judge_id: The one that is shown.
     """
     for note in core.judge_notes(judge_id):
         st.warning(words.plain(note), icon=":material/call_split:")
-    others = rates[~rates["run_id"].isin(rates.loc[rates["judge_id"] == judge_id, "run_id"]) & rates["judge_id"].notna()]
+    others = there[~there["run_id"].isin(there.loc[there["judge_id"] == judge_id, "run_id"]) & there["judge_id"].notna()]
     if len(others):
         names = ", ".join(sorted(str(judge) for judge in others["judge_id"].unique()))
         st.caption(

@@ -16,22 +16,27 @@ from em_core.home import PROJECT, Home
 from em_core.selection import Selection
 from em_core.store import agreement, queries, reader, trajectories
 from em_core.store import contents as store_contents
+from em_core.store import means as store_means
 from em_core.store import plane as store_plane
 from em_core.store import rates as store_rates
 from em_core.store.publish import publish
+from em_core.supervisor.evidence import list_runs
 from em_core.view.judge_notes import mixed_models
 from pages.shared.words import plain
 
 __all__ = [
     "PROJECT",
+    "busy",
     "changes",
     "contents",
+    "demo_rates",
     "generation",
     "guarded",
     "home",
     "judge_notes",
     "judges",
     "keep_running",
+    "means_of",
     "plane",
     "rates",
     "rates_of",
@@ -68,6 +73,11 @@ def keep_running() -> None:
     """Start the supervisor again if it has gone while there is work."""
     if not os.environ.get("EM_NO_SUPERVISOR") and not supervisor.is_running(home()):
         supervisor.ensure_running(home())
+
+
+def busy() -> bool:
+    """Something runs or waits, so that what is shown may change."""
+    return any(status.active or status.state == "queued" for status in list_runs(home()))
 
 
 def show_error(error: EMError) -> None:
@@ -125,6 +135,27 @@ def _rates_of(root: str, generation: str, selection: Selection, by: tuple[str, .
 def rates_of(selection: Selection, by: tuple[str, ...] = ("run", "step")) -> pd.DataFrame:
     """EM rates of the selected runs alone (`em_core.store.rates.rates`), so that a page is quick at any size of the store."""
     return _rates_of(str(home().root), generation(), selection, by)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _means_of(root: str, generation: str, selection: Selection) -> pd.DataFrame:
+    found = store_means.means(Home(home().root), selection)
+    return found if selection.in_domain is None else found[found["in_domain"] == selection.in_domain]
+
+
+def means_of(selection: Selection) -> pd.DataFrame:
+    """Mean alignment and coherence of the selected runs' checkpoints (`em_core.store.means.means`)."""
+    return _means_of(str(home().root), generation(), selection)
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def _demo_rates(root: str, generation: str) -> pd.DataFrame:
+    return store_rates.rates(Home(home().root), demo=True)
+
+
+def demo_rates() -> pd.DataFrame:
+    """EM rates of the shipped demonstration alone."""
+    return _demo_rates(str(home().root), generation())
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

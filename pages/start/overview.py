@@ -38,7 +38,7 @@ with counts:
 
 st.header("What the demonstration shows")
 with core.guarded():
-    rates = headline.demonstration(core.rates())
+    rates = headline.demonstration(core.demo_rates())
 if rates.empty:
     words.empty_state(
         "science", "No demonstration data here", "Press **Run the demo live**: its curves appear in a minute or two."
