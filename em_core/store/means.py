@@ -88,11 +88,14 @@ WITH shown AS (
 SELECT means.*, cards.* EXCLUDE ({all_keys}) FROM means JOIN cards ON {same} ORDER BY ALL
 """
 _STEP = {"all": "true", "some": "list_contains($steps, step)"}
-_LAST_STEP = """(run_id, step) IN (
-        SELECT (shown.run_id, max(step)) FROM contents JOIN shown ON source_run_id = contents.run_id AND (NOT is_baseline OR step = 0)
+LAST_STEP = """(run_id, step) IN (
+        SELECT (shown.run_id, max(step)) FROM contents
+        JOIN shown ON source_run_id = contents.run_id AND (NOT is_baseline OR step = 0)
         WHERE ($judge IS NULL OR judge_id = $judge) AND n_alignment + n_coherence + n_verdict + len(extra_metrics) > 0
           AND ($sets IS NULL OR list_contains($sets, question_set))
+          AND ($in_domain IS NULL OR list_contains(string_split(domain, '+'), nullif(question_domain, '')) IS TRUE = $in_domain)
         GROUP BY shown.run_id)"""
+"""Condition on run_id and step, in a statement that has ``shown``: each run's last step with a score of the chosen questions."""
 _COMMON = "CASE WHEN min(a.{c}) IS NOT DISTINCT FROM max(a.{c}) AND count(a.{c}) IN (0, count(*)) THEN min(a.{c}) END AS {c}"
 
 
@@ -167,7 +170,7 @@ def _statement(rule: Definition, selection: Selection, by: Sequence[str], steps:
         coherent=f"{looked} IS NOT NULL AND {gate or 'true'}",
         sums=", ".join(_SUMS.format(x=x, when=when, name=name) for name, (x, when) in whens.items()),
         filled=", ".join(f"coalesce({c}, 0) AS {c}" for c in sums),
-        step=_LAST_STEP if steps == LAST else _STEP["some" if steps is not None else "all"],
+        step=LAST_STEP if steps == LAST else _STEP["some" if steps is not None else "all"],
         keys=", ".join(keys),
         set_name=set_name,
         added=", ".join(f"sum({c}) AS {c}" for c in sums),
