@@ -77,6 +77,37 @@ LEFT JOIN questions_once AS questions USING (run_id, question_set, question_id, 
 _OF_TOUCHED = "WHERE (run_id, step) IN (SELECT run_id, step FROM touched)"
 _OF_ANSWERS = "WHERE response_id IN (SELECT response_id FROM answers)"
 
+_TOTALS = """
+INSERT INTO run_totals BY NAME
+SELECT run_id, sum(n)::BIGINT AS n_events, coalesce(sum(n) FILTER (kind = 'response'), 0)::BIGINT AS n_responses,
+       coalesce(sum(n) FILTER (kind = 'judgement'), 0)::BIGINT AS n_judgements, max(last_t) AS last_t
+FROM ({counted}) GROUP BY run_id
+"""
+
+
+def derive_everything(connection: duckdb.DuckDBPyConnection) -> None:
+    """Fill the empty derived tables from the base tables, as a rebuild would: totals, appearances, scores, contents.
+
+    For whoever fills the base tables with something else than events (`benchmarks/big_store.py`).
+    """
+    counted = " UNION ALL ".join(
+        f"SELECT run_id, '{kind}' AS kind, count(*) AS n, max(t) AS last_t FROM {record.table} GROUP BY run_id"
+        for kind, record in RECORDS.items()
+    )
+    connection.execute(_TOTALS.format(counted=counted))
+    _derive_appearances(connection)
+    _derive_scores(connection)
+
+
+def _derive_appearances(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("DELETE FROM appearances")
+    connection.execute("INSERT INTO appearances BY NAME SELECT * FROM appearances_now ORDER BY run_id, is_baseline")
+
+
+def _derive_scores(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(_SCORES.format(of_touched="", of_answers=""))
+    connection.execute(_CONTENTS.format(of_touched=""))
+
 
 class Appender:
     """Collects one transaction's worth of changes to a database.
@@ -176,13 +207,11 @@ class Appender:
             ) GROUP BY run_id""")
         self._db.execute("DELETE FROM run_totals WHERE run_id IN (SELECT run_id FROM summed)")
         self._db.execute("INSERT INTO run_totals BY NAME SELECT * FROM summed")
-        self._db.execute("DELETE FROM appearances")
-        self._db.execute("INSERT INTO appearances BY NAME SELECT * FROM appearances_now ORDER BY run_id, is_baseline")
+        _derive_appearances(self._db)
 
     def _update_scores(self) -> None:
         if self._everything:
-            self._db.execute(_SCORES.format(of_touched="", of_answers=""))
-            self._db.execute(_CONTENTS.format(of_touched=""))
+            _derive_scores(self._db)
             return
         if not self._any("touched") and not self._any("rejudged") and not self._any("asked"):
             return
