@@ -153,6 +153,7 @@ def _only_judge(home: Home, selection: Selection) -> str | None:
     judges = sorted(rows[rows["judge_id"].notna() & (given(rows, selection.rule) > 0)]["judge_id"].unique())
     if len(judges) > 1:
         raise BadInput(
-            f"these runs were scored by {len(judges)} judges, and a comparison has one", f"choose one of them: {', '.join(judges)}"
+            f"these runs were scored by {len(judges)} judges, and a comparison has one",
+            f"choose one of them: {', '.join(judges)}",
         )
     return str(judges[0]) if judges else None

@@ -6,7 +6,6 @@ Frames of cells are those of `em_core.store.comparing.cells`: one row per run an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,9 +52,7 @@ def rates(cells: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     for name, values in zip(("em_rate", "ci_low", "ci_high"), bounds, strict=True):
         out[name] = np.round(values, 12)
     out["note"] = [interval_note(int(n), selection.interval) for n in out["n_questions"]]
-    out = out.reset_index().assign(
-        definition=selection.rule.name, interval=selection.interval, n_runs=1, pooled=False, in_domain=lambda f: f["in_domain"]
-    )
+    out = out.reset_index().assign(definition=selection.rule.name, interval=selection.interval, n_runs=1, pooled=False)
     return out[COLUMNS]
 
 
@@ -67,10 +64,23 @@ def pooled(cells: pd.DataFrame, selection: Selection, by: Sequence[str] = MODEL)
     nothing is left, answers are pooled by question and the note says so. A group of one run is that run's own rate and keeps
     its run_id.
     """
-    rows = []
-    for key, part in cells.groupby([*by, "question_set", "in_domain"], sort=True, dropna=False):
-        rows.append({**_common(part), **dict(zip([*by, "question_set", "in_domain"], key, strict=True)), **_pool(part, selection)})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    if cells.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    keys = [*by, "question_set", "in_domain"]
+    groups = cells.groupby(keys, sort=True, dropna=False)
+    out = pd.concat([_common(cells, keys), groups[COUNTS].sum()], axis=1)
+    group = groups.ngroup().to_numpy()
+    order = np.argsort(group, kind="stable")
+    run, question = (pd.factorize(cells[column])[0][order] for column in ("run_id", "question_id"))
+    misaligned, base = (cells[column].to_numpy(dtype=float)[order] for column in ("n_misaligned", "base"))
+    ends = np.flatnonzero(np.diff(group[order])) + 1
+    parts = zip(*(np.split(values, ends) for values in (run, question, misaligned, base)), strict=True)
+    found = [_pool(r, q, m, b, selection, int(k)) for (r, q, m, b), k in zip(parts, out["n_checkpoints"], strict=True)]
+    out[["em_rate", "ci_low", "ci_high", "n_questions", "note"]] = found
+    for column in ("em_rate", "ci_low", "ci_high"):
+        out[column] = out[column].astype(float)
+    out = out.reset_index().assign(definition=selection.rule.name, interval=selection.interval, pooled=True)
+    return out[COLUMNS]
 
 
 def bars(cells: pd.DataFrame, selection: Selection, most: int = 1000) -> pd.DataFrame:
@@ -84,34 +94,30 @@ def bars(cells: pd.DataFrame, selection: Selection, most: int = 1000) -> pd.Data
     return pd.concat([whole, runs.iloc[:: max(1, -(-len(runs) // most))]], ignore_index=True)
 
 
-def _common(part: pd.DataFrame) -> dict[str, Any]:
-    """What all rows agree on, else None."""
-    found = {}
-    for column in ("run_id", *_CARD):
-        values = part[column].unique()
-        found[column] = values[0] if len(values) == 1 else None
-    n_runs = part["run_id"].nunique()
-    if n_runs > 1:
-        found["label"] = f"{n_runs} runs"
-    return {**found, "n_runs": n_runs, "n_checkpoints": int(part["n_checkpoints"].max())}
+def _common(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """What all runs of a group agree on, else None; n_runs; n_checkpoints (the most). One row per group."""
+    runs = cells.drop_duplicates([*keys, "run_id"]).groupby(keys, sort=True, dropna=False)
+    columns = [column for column in ("run_id", *_CARD) if column not in keys]
+    same = runs[columns].nunique(dropna=False) == 1
+    out = runs[columns].first().astype(object).where(same, None)
+    out["n_runs"], out["n_checkpoints"] = runs.size(), runs["n_checkpoints"].max()
+    out["label"] = out["label"].where(out["n_runs"] == 1, out["n_runs"].astype(str) + " runs")
+    return out
 
 
-def _pool(part: pd.DataFrame, selection: Selection) -> dict[str, Any]:
-    run, runs = pd.factorize(part["run_id"])
-    question, names = pd.factorize(part["question_id"])
-    misaligned, base = (np.zeros((len(runs), len(names))) for _ in range(2))
-    np.add.at(misaligned, (run, question), part["n_misaligned"].to_numpy())
-    np.add.at(base, (run, question), part["base"].to_numpy())
-    at = level(int(part["n_checkpoints"].max()))
-    found = across_seeds(misaligned, base, selection.interval, at) if len(runs) > 1 else None
-    if found is not None and found.rate is not None:
-        rate, low, high, n_questions, note = found.rate, found.low, found.high, found.n_questions, found.note
-    else:
-        one = estimate(misaligned.sum(axis=0), base.sum(axis=0), selection.interval, at)
-        rate, low, high, n_questions, note = one.rate, one.low, one.high, one.n_questions, one.note
-        if len(runs) > 1 and rate is not None:
-            note = "; ".join(filter(None, ["no question was asked of all runs: answers pooled, runs not told apart", note]))
-    return {
-        **{name: int(part[name].sum()) for name in COUNTS}, "em_rate": rate, "ci_low": low, "ci_high": high, "note": note,
-        "definition": selection.rule.name, "interval": selection.interval, "n_questions": n_questions, "pooled": True,
-    }  # fmt: skip
+def _pool(
+    run: np.ndarray, question: np.ndarray, misaligned: np.ndarray, base: np.ndarray, selection: Selection, k: int
+) -> tuple[float | None, float | None, float | None, int, str]:
+    """Rate, low, high, n_questions and note of one group; the arguments have one element per run and question."""
+    (runs, run), (names, question) = (np.unique(values, return_inverse=True) for values in (run, question))
+    tables = np.zeros((2, len(runs), len(names)))
+    tables[0, run, question], tables[1, run, question] = misaligned, base
+    if len(runs) > 1:
+        found = across_seeds(tables[0], tables[1], selection.interval, level(k))
+        if found.rate is not None:
+            return found.rate, found.low, found.high, found.n_questions, found.note
+    one = estimate(tables[0].sum(axis=0), tables[1].sum(axis=0), selection.interval, level(k))
+    note = one.note
+    if len(runs) > 1 and one.rate is not None:
+        note = "; ".join(filter(None, ["no question was asked of all runs: answers pooled, runs not told apart", note]))
+    return one.rate, one.low, one.high, one.n_questions, note

@@ -1,0 +1,118 @@
+"""Paired differences between two checkpoints, question by question, or between many runs and one: a forest, or a dumbbell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from em_core.charts import frame as f
+from em_core.charts import palette
+
+TITLE = "Difference in EM rate"
+COLUMNS = (
+    "name", "group", "pooled", "n_misaligned_a", "base_a", "rate_a", "n_misaligned_b", "base_b", "rate_b", "difference", "ci_low",
+    "ci_high", "p", "p_adjusted", "definition", "interval", "judge_id",
+)  # fmt: skip
+FOREST, DUMBBELL = "difference", "rates"
+MOST = 60
+_EMPTY = "Nothing was scored on both sides yet."
+_ROW = 22
+_MORE, _LESS = "#D55E00", "#1F7FBF"
+_KINDS = ("more misaligned", "less misaligned", "not told apart")
+
+
+def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
+    """One panel, the pooled row last.
+
+    Options: `title`, `a` and `b` (names of the sides), `form` (`FOREST` or `DUMBBELL`), `notes`.
+    At most `MOST` rows are drawn, the largest differences; the subtitle says so.
+    """
+    f.require(frame, COLUMNS, "paired_differences")
+    title = str(options.get("title", TITLE))
+    rows = frame[frame["difference"].notna()].copy()
+    if rows.empty:
+        return f.empty(title, _EMPTY)
+    notes = [*f.rules(rows.assign(run_id="")), *options.get("notes", ())]
+    single = rows[~rows["pooled"].astype(bool)]
+    if len(single) > MOST:
+        kept = single.loc[single["difference"].abs().sort_values(ascending=False).index[:MOST]]
+        notes.append(f"the {MOST} largest of {len(single)} differences")
+        single = single.loc[sorted(kept.index)]
+    rows = pd.concat([single.sort_values(["group", "difference"]), rows[rows["pooled"].astype(bool)]])
+    several = rows["group"].nunique() > 1
+    rows["row"] = [f"{g} · {n}" if several and g else str(n) for n, g in zip(rows["name"], rows["group"], strict=True)]
+    told = rows["p_adjusted"].fillna(rows["p"]) < 0.05
+    rows["kind"] = (rows["difference"] > 0).map({True: _KINDS[0], False: _KINDS[1]}).where(told, _KINDS[2])
+    names = {"a": str(options.get("a", "a")), "b": str(options.get("b", "b"))}
+    draw = _dumbbell if options.get("form") == DUMBBELL else _forest
+    drawn = draw(rows, names)
+    return drawn.properties(
+        title=alt.TitleParams(title, anchor="start", subtitle=notes), height=max(90, _ROW * len(rows)), width=2 * f.PANEL_WIDTH
+    )
+
+
+def _forest(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
+    reach = float(max(0.1, rows[["ci_low", "ci_high", "difference"]].abs().max().max()))
+    title = f"EM rate of {names['b']} minus {names['a']}, points"
+    x = alt.X(
+        "difference:Q",
+        title=title,
+        scale=alt.Scale(domain=[-reach, reach], nice=False),
+        axis=alt.Axis(labelExpr="format(datum.value * 100, '+.0f')"),
+    )
+    base = _base(rows)
+    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=palette.NEUTRAL, strokeDash=[4, 4]).encode(x="x:Q")
+    return alt.layer(
+        zero,
+        base.mark_rule(strokeWidth=2).encode(alt.X("ci_low:Q", title=title), alt.X2("ci_high:Q")),
+        base.mark_point(filled=True, size=90, opacity=1).encode(x, _shape(), tooltip=_tooltip(names)),
+    )
+
+
+def _dumbbell(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
+    title = f"EM rate: {names['a']} (hollow), {names['b']} (filled)"
+    axis, scale = alt.Axis(format=".0%"), alt.Scale(domain=[0, 1])
+    base = _base(rows)
+    return alt.layer(
+        base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+            alt.X("rate_a:Q", title=title, scale=scale, axis=axis), alt.X2("rate_b:Q")
+        ),
+        base.mark_point(filled=False, size=70, strokeWidth=1.8).encode(alt.X("rate_a:Q", scale=scale), tooltip=_tooltip(names)),
+        base.mark_point(filled=True, size=90, opacity=1).encode(
+            alt.X("rate_b:Q", scale=scale), _shape(), tooltip=_tooltip(names)
+        ),
+    )
+
+
+def _base(rows: pd.DataFrame) -> alt.Chart:
+    colors = alt.Scale(domain=list(_KINDS), range=[_MORE, _LESS, palette.NEUTRAL])
+    return alt.Chart(rows).encode(
+        y=alt.Y("row:N", title=None, sort=rows["row"].tolist(), axis=alt.Axis(labelLimit=240)),
+        color=alt.Color("kind:N", title=None, scale=colors, legend=alt.Legend(orient="bottom", symbolType="circle")),
+    )
+
+
+def _shape() -> alt.Shape:
+    return alt.Shape("pooled:N", scale=alt.Scale(domain=[False, True], range=["circle", "diamond"]), legend=None)
+
+
+def _tooltip(names: dict[str, str]) -> list[alt.Tooltip]:
+    sides = [
+        alt.Tooltip(f"{column}_{side}:Q", title=f"{word} {names[side]}"[:60], format=form)
+        for side in "ab"
+        for column, word, form in (("rate", "EM rate,", ".1%"), ("n_misaligned", "misaligned,", "d"), ("base", "n,", "d"))
+    ]
+    return [
+        alt.Tooltip("row:N", title="compared on"),
+        alt.Tooltip("difference:Q", title="difference", format="+.1%"),
+        alt.Tooltip("ci_low:Q", title="interval from", format="+.1%"),
+        alt.Tooltip("ci_high:Q", title="interval to", format="+.1%"),
+        alt.Tooltip("p:Q", title="p", format=".2g"),
+        alt.Tooltip("p_adjusted:Q", title="p, corrected", format=".2g"),
+        *sides,
+        alt.Tooltip("interval:N", title="interval kind"),
+        alt.Tooltip("definition:N", title="definition"),
+        alt.Tooltip("judge_id:N", title="judge"),
+    ]
