@@ -26,7 +26,7 @@ from em_core.organism.models import is_organism
 from em_core.spec import RunSpec
 from em_core.specs_io import complaints, documents, grid, judge_configs, writing
 
-__all__ = ["PRESETS", "Preset", "anchor", "command", "dump_yaml", "preset", "presets", "read_spec"]
+__all__ = ["PRESETS", "Preset", "anchor", "command", "dump_yaml", "nearest_preset", "preset", "presets", "read_spec"]
 
 PRESETS = homes.PROJECT / "data" / "presets"
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -165,6 +165,11 @@ def dump_yaml(spec: RunSpec) -> str:
 def command(spec: RunSpec) -> str:
     """The command line that launches exactly this spec."""
     return writing.to_command(spec, _single_presets())
+
+
+def nearest_preset(spec: RunSpec) -> tuple[str, RunSpec]:
+    """Name and spec of the preset that needs the fewest changes to become this spec (presets of one run only)."""
+    return min(_single_presets().items(), key=lambda pair: len(writing.differences(spec, pair[1])))
 
 
 @lru_cache(maxsize=1)

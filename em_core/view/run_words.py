@@ -1,0 +1,48 @@
+"""Text of a run for people and for public pages: no control characters, no folders of a person, no keys."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+_HOME = re.compile(r"(?<![\w.])/(?:home|Users)/[^/\s\"']+(?=/|$|[\s\"'])|(?<![\w.])/root(?=/|$|[\s\"'])")
+_KEYS = (
+    re.compile(r"\b(?:sk|hf|pk|rk|ghp|gho|glpat|xox[a-z])[-_][A-Za-z0-9_-]{12,}"),
+    re.compile(r"(?i)(?<=bearer )[A-Za-z0-9._~+/-]{8,}=*"),
+    re.compile(r"(?i)(?<=[?&])(?:api[-_]?key|key|token|access_token|sig|signature)=[^&\s\"']+"),
+    re.compile(r"(?<=://)[^/\s:@\"']+:[^/\s@\"']+(?=@)"),
+)
+
+
+def inert(text: str) -> str:
+    """`text` without control characters (terminal escapes lose what makes them work) and text-direction marks."""
+    return "".join(c for c in text if c in "\n\t" or c == " " or c.isprintable())
+
+
+def short(text: str) -> str:
+    """`text` with the home folders of people as ``~``, this machine's and those of others; what looks like a key is ``***``."""
+    own = os.path.expanduser("~")
+    if len(own) > 1 and own != "/":
+        text = re.sub(rf"{re.escape(own)}(?=/|$|[\s\"'])", "~", text)
+    text = _HOME.sub("~", text)
+    for pattern in _KEYS:
+        text = pattern.sub("***", text)
+    return text
+
+
+def file_name(path: str) -> str:
+    """The last part of a path, whatever system wrote it."""
+    return inert(Path(path.replace("\\", "/")).name)
+
+
+def size(n_bytes: float | None) -> str:
+    """Bytes as people say them: ``600 KiB``."""
+    if n_bytes is None or n_bytes != n_bytes:
+        return "unknown"
+    amount = float(n_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:,.1f} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} TiB"

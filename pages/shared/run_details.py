@@ -1,0 +1,204 @@
+"""The top of the page Run: its state by evidence, its headline, whether it can be trusted, where it comes from."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from em_core import plan as planning
+from em_core.errors import EMError
+from em_core.home import Home
+from em_core.selection import Selection
+from em_core.store import run_details as store_details
+from em_core.store.contents import given
+from em_core.supervisor.evidence import run_status
+from em_core.view import headline as leading
+from em_core.view import run_checks, run_details, run_files
+from em_core.view.run_details import Known
+from em_core.view.run_words import inert, short
+from pages.shared import core, filters, links, words
+
+_BADGES = {
+    "queued": ("gray", "schedule"), "starting": ("blue", "hourglass_top"), "running": ("blue", "play_circle"),
+    "stopping": ("orange", "stop_circle"), "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"),
+    "failed": ("red", "error"), "crashed": ("red", "report"),
+}  # fmt: skip
+_LEVELS = {"good": ("check_circle", "green"), "bad": ("warning", "orange"), "unknown": ("help", "gray")}
+_KINDS = {"baseline": "Starting model", "judge": "Judging job", "labels": "Labels", "health": "Health", "imported": "Imported"}
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _known(root: str, generation: str, run_id: str) -> Known | None:
+    return store_details.known(Home(core.home().root), run_id)
+
+
+def known(run_id: str) -> Known:
+    """All that the store knows of a run."""
+    with core.guarded():
+        found = _known(str(core.home().root), core.generation(), run_id)
+        if found is None:
+            raise core.problem(f"run {run_id!r} is unknown", "choose one above")
+    return found
+
+
+def folder(run_id: str) -> Path | None:
+    """The run's folder on this machine; None in read-only mode, for the demonstration, and where there is none."""
+    if core.home().read_only:
+        return None
+    try:
+        path = core.home().run_dir(run_id)
+    except EMError:  # an odd name, out of somebody else's database
+        return None
+    return path if path.is_dir() else None
+
+
+def state_of(run: Known) -> tuple[str, bool]:
+    """The run's state, and whether it comes from evidence (its lease and events) or is only what was recorded."""
+    path = folder(run.run_id)
+    if path is not None and (path / "spec.json").exists():
+        return run_status(path).state, True
+    return str(run.run.get("run_state") or ""), False
+
+
+def header(run: Known, state: str, seen: bool) -> None:
+    """Which run this is, and how it ended."""
+    card = run.run
+    colour, icon = _BADGES.get(state, ("gray", "help"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if state:
+            st.badge(state if seen else f"{state}, as recorded", icon=f":material/{icon}:", color=colour)  # type: ignore[arg-type]
+        if card.get("run_kind") in _KINDS:
+            st.badge(_KINDS[str(card["run_kind"])], icon=":material/label:", color="violet")
+        if card.get("demo"):
+            st.badge("demonstration", icon=":material/science:", color="gray")
+        if card.get("toy"):
+            st.badge("toy model", icon=":material/toys:", color="gray")
+        st.markdown(f"**{words.plain(inert(str(card.get('label') or run.run_id)))}**")
+        st.caption(words.plain(run.run_id))
+    facts = [
+        str(card.get("base_model") or ""),
+        f"trained on {card['domain']}" if card.get("domain") else "",
+        f"{card['size_b']:.3g} B parameters" if card.get("size_b") else "",
+        f"experiment {card['experiment']}" if card.get("experiment") else "",
+        f"started from {card['parent_run_id']}@{card['parent_step']}" if card.get("parent_run_id") else "",
+        f"launched {when(card.get('created_t'))}" if card.get("created_t") else "",
+    ]
+    st.caption(words.plain(inert(short(" · ".join(filter(None, facts))))))
+    for name in ("reason", "hint"):
+        if card.get(f"run_{name}"):
+            st.code(inert(short(str(card[f"run_{name}"]))), language=None, wrap_lines=True)
+
+
+def when(t: float | None) -> str:
+    """A time for people, in the machine's own zone."""
+    return datetime.datetime.fromtimestamp(t).strftime("%d %b %Y, %H:%M:%S") if t else "not known"
+
+
+def bar(run: Known) -> Selection | None:
+    """Definition, interval and judge for this run's rates; None where no judge has scored what the definition needs."""
+    there = core.contents()
+    there = there[there["run_id"] == run.run_id]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        definition, interval = filters.definition(), filters.interval()
+        selection = Selection(definition, interval, run_ids=(run.run_id,))  # type: ignore[arg-type]
+        offered = there.assign(n_scored=given(there, selection.rule)) if len(there) else there.assign(n_scored=0)
+        judge_id = filters.judge(offered[offered["n_scored"] > 0], core.judges())
+    return selection.but(judge_id=judge_id) if judge_id is not None else None
+
+
+def no_rates(run: Known) -> None:
+    """Why there are no rates, and what to do about it."""
+    if run.own.empty:
+        st.caption("It holds no answers of its own, so there is no rate to show.")
+    else:
+        st.caption("No judge has scored its answers for this definition; judge them on [Judge](/judge).")
+
+
+def headline(run: Known, rates: pd.DataFrame | None) -> None:
+    """EM at the last checkpoint that has an estimate, one card per question set."""
+    if rates is None:
+        no_rates(run)
+        return
+    scored = rates[rates["em_rate"].notna()]
+    if scored.empty:
+        st.caption("EM: no estimate, because no answer has been scored under this definition.")
+        return
+    last = int(scored["step"].max())
+    st.subheader(f"EM at step {last}" + (", the starting model" if last == 0 else ", the last one with an estimate"))
+    final = scored[scored["step"] == last]
+    order = {name: i for i, name in enumerate(leading.question_choices(final))}
+    with st.container(horizontal=True):
+        for row in sorted(final.to_dict("records"), key=lambda row: (order.get(row["question_set"], 99), str(row["in_domain"]))):
+            with st.container(border=True, width=300):
+                inside = " · in its training domain" if row["in_domain"] is True else ""
+                st.metric(words.plain(f"{row['question_set']}{inside}"), words.percent(row["em_rate"]))
+                st.caption(words.interval(row))
+                if row["note"]:
+                    st.caption(words.plain(row["note"]))
+
+
+def trust(run: Known, state: str) -> None:
+    """What speaks for the run, and what against it."""
+    st.subheader("Can it be trusted?")
+    disk = run_files.checkpoints(folder(run.run_id), run.checkpoints)
+    lines = []
+    for check in run_checks.checks(run, state, disk):
+        icon, colour = _LEVELS[check.level]
+        lines.append(f"- :{colour}[:material/{icon}:] {words.plain(short(check.text))}")
+    st.markdown("\n".join(lines))
+
+
+def plan(run: Known) -> None:
+    """Plan against actual; the plan can be worked out again from the spec."""
+    st.subheader("Plan against actual")
+    again = run.spec is not None and st.toggle(
+        "Work the plan out again", key="plan", bind="query-params",
+        help="Adds tokens, time, disk and judge calls, planned from the spec for this machine as it is today.",
+    )  # fmt: skip
+    wanted = _plan(run.spec.model_dump_json()) if again and run.spec is not None else None
+    if isinstance(wanted, str):
+        st.caption(f":material/info: {words.plain(wanted)}")
+    rows = run_details.plan_against_actual(run, wanted if isinstance(wanted, dict) else None)
+    unknown = run_details.UNKNOWN
+    table = [(row.what, row.planned or unknown, row.actual or unknown, row.note) for row in rows]
+    st.dataframe(
+        pd.DataFrame(table, columns=["What", "Planned", "Actual", "Note"]), hide_index=True, width="stretch", height="content"
+    )
+
+
+@st.cache_data(show_spinner="Planning", max_entries=16)
+def _plan(spec_json: str) -> dict[str, Any] | str:
+    from em_core.spec import RunSpec
+
+    try:
+        return planning.plan(RunSpec.model_validate_json(spec_json), core.home()).as_dict()
+    except EMError as error:
+        return f"The plan cannot be worked out here: {short(error.message)}"
+
+
+def phases(run: Known) -> None:
+    """What each attempt went through, with reasons and hints."""
+    st.subheader("What happened when")
+    found = run_details.phases(run.states)
+    if not found:
+        st.caption("No state is recorded.")
+        return
+    rows = [
+        (p.attempt or None, p.phase, p.state, when(p.start_t), None if p.end_t is None else when(p.end_t),
+         words.duration(p.seconds) if p.seconds is not None else "", short(p.reason), short(p.hint))
+        for p in found
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["Attempt", "Phase", "State", "From", "To", "Took", "Reason", "Hint"])
+    shown = [column for column in table if column not in ("Reason", "Hint") or (table[column] != "").any()]
+    st.dataframe(table[shown], hide_index=True, width="stretch", height="content")
+
+
+def link(run_id: str, label: str, icon: str = "science") -> None:
+    """A link to another run's page."""
+    st.page_link(
+        links.RUN, label=words.plain(inert(label)), icon=f":material/{icon}:", query_params=links.parameters(run_id=run_id)
+    )
