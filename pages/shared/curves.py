@@ -19,7 +19,7 @@ MEASURES = {
     "Alignment": "score_trajectory",
     "Coherence": "score_trajectory",
     "Loss": "loss_curve",
-    "Gradient norm": "loss_curve",
+    "Gradient": "loss_curve",
 }
 AXES = {"Steps": "step", "Epochs": "epoch", "Samples": "samples_seen"}
 _POINTS = 1800  # of training curves in one chart

@@ -13,6 +13,7 @@ import streamlit as st
 
 RESPONSES = "observe/responses.py"
 RUN = "observe/run.py"
+_ARRIVING = "_arriving"
 KEPT = ("definition", "rule", "interval", "judge")
 """What a link takes along from the page where it stands."""
 
@@ -25,4 +26,22 @@ def parameters(**more: Any) -> dict[str, Any]:
 
 def to_answers(run_id: str, step: int, question_set: str | None = None, question: str | None = None) -> NoReturn:
     """Open the answers behind a point."""
-    st.switch_page(RESPONSES, query_params=parameters(column=f"{run_id}@{step}", questions=question_set, question=question))
+    go(RESPONSES, column=f"{run_id}@{step}", questions=question_set, question=question)
+
+
+def go(page: str, **more: Any) -> NoReturn:
+    """Open a page as `parameters` would address it.
+
+    Streamlit refuses to set an address part that a widget of the present page is bound to; such values
+    wait in the session, and `arrive` hands them to the widgets of the next page.
+    """
+    wanted = parameters(**more)
+    st.session_state[_ARRIVING] = {name: value for name, value in wanted.items() if name in st.session_state}
+    free = {name: value for name, value in wanted.items() if name not in st.session_state}
+    st.switch_page(page, query_params=free)
+
+
+def arrive() -> None:
+    """Give what `go` left waiting to the widgets, before any of them is made."""
+    for name, value in st.session_state.pop(_ARRIVING, {}).items():
+        st.session_state[name] = value
