@@ -156,8 +156,8 @@ def _questions(rates: pd.DataFrame) -> str:
         key="questions",
         bind="query-params",
         width=240,
-        help="A question set, **in-domain** (each run asked about its own training domain), **in and out of domain** (sets pooled), "
-        "or **all** (sets differ by dash).",
+        help="A question set, **in-domain** (each run asked about its own training domain), **in and out of domain** (sets "
+        "pooled), or **all** (sets differ by dash).",
     )
     return str(chosen)
 
