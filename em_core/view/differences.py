@@ -33,8 +33,8 @@ def by_question(questions: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     rows = []
     for item in questions.to_dict("records"):
         key = str(item["question_id"])
-        sides = ({key: (int(item[f"n_misaligned_{s}"]), int(item[f"base_{s}"]))} for s in "ab")
-        found = paired_by_name(*sides, "questions", second_opinion=False)
+        a, b = ({key: (int(item[f"n_misaligned_{s}"]), int(item[f"base_{s}"]))} for s in "ab")
+        found = paired_by_name(a, b, "questions", second_opinion=False)
         rows.append({"question_set": item["question_set"], "name": key, "group": item["question_set"], **_row(found)})
     out = _adjusted(rows)
     whole = _whole(questions, selection.interval)

@@ -1,0 +1,21 @@
+"""Final EM rate by training domain and base model, runs pooled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from em_core.home import Home
+from em_core.selection import Selection
+from em_core.store.comparing import cells
+from em_core.view import comparing
+
+
+def frame(home: Home, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """As `em_core.figures.FigureModule`.
+
+    Raises:
+        BadInput: Several judges scored these runs, and none is named.
+    """
+    return comparing.bars(cells(home, selection), selection), {}
