@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         agreement,
         compare,
         demo,
+        exporting,
         health,
         inputs,
         judging,
@@ -49,7 +50,21 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     shared.add_argument("--home", dest="home_after", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for module in (demo, launching, inputs, running, judging, results, plotting, compare, agreement, health, statistics, machine):
+    for module in (
+        demo,
+        launching,
+        inputs,
+        running,
+        judging,
+        results,
+        plotting,
+        exporting,
+        compare,
+        agreement,
+        health,
+        statistics,
+        machine,
+    ):
         module.add(commands, shared)
     return parser
 

@@ -109,6 +109,12 @@ def connect(home: Home) -> Reader:
     raise WorkFailed(f"{path}: replaced faster than it can be opened", "look for two publishers: `python -m em_core doctor`")
 
 
+def forget(home: Home) -> None:
+    """Let go of a home's reader, for a database that is about to go; queries that run on it end undisturbed."""
+    with _lock:
+        _readers.pop(home.database, None)
+
+
 def _open(path: Path, wanted: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config=_LIMITS)
     try:

@@ -106,7 +106,8 @@ class Tables:
     def columns(self, table: str) -> dict[str, str]:
         """Names and DuckDB types of a table's columns, in the order of schema.sql."""
         found = self._db.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'store' AND table_name = ? ORDER BY column_index",
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = 'store' AND table_name = ? ORDER BY column_index",
             [table],
         ).fetchall()
         return {str(name): str(kind) for name, kind in found}
@@ -147,9 +148,8 @@ class Tables:
         shown = ", ".join(f"{self._rewritten.get((table, name), name)} AS {name}" for name in self.columns(table))
         target = str(path).replace("'", "''")
         with _as_os_error(path):
-            row = self._db.execute(
-                f"COPY (SELECT {shown} FROM {table} WHERE {self._of_part(table)}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
-            ).fetchone()
+            rows = f"SELECT {shown} FROM {table} WHERE {self._of_part(table)}"
+            row = self._db.execute(f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)").fetchone()
         return int(row[0]) if row else 0
 
     def answer_lines(self, run_id: str) -> Iterator[str]:
@@ -298,5 +298,6 @@ JOIN texts ON texts.run_id = answers.run_id AND texts.step = answers.step AND te
 LEFT JOIN scored ON scored.run_id = answers.run_id AND scored.response_id = answers.response_id AND scored.step = answers.step
 LEFT JOIN asked ON asked.run_id = answers.run_id AND asked.question_set = answers.question_set
     AND asked.question_id = answers.question_id AND asked.paraphrase = answers.paraphrase
-ORDER BY answers.step, answers.question_set, answers.question_id, answers.paraphrase, answers.cue, answers.sample, answers.response_id
+ORDER BY answers.step, answers.question_set, answers.question_id, answers.paraphrase, answers.cue, answers.sample,
+         answers.response_id
 """

@@ -1,0 +1,58 @@
+"""CSV for spreadsheets and pandas: cells that a spreadsheet would run are made inert, in a way that can be undone.
+
+A text that starts with ``= + - @``, with one of their full-width forms, with a tab, a carriage return or a line
+feed gets an apostrophe before it. Blanks before it do not help: some programs trim cells when they import, so
+the first character after them decides. A text that already starts with apostrophes before such a character gets
+one more, so `original` takes exactly one away and gives every text back. NUL, which CSV readers refuse or end
+a text at, becomes U+2400. Fields with quotes, commas or line breaks are quoted (RFC 4180).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+_RUNS = re.compile(r"'*[\s\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
+
+
+def cell(value: Any) -> Any:
+    """A value as it is written: texts made inert, numbers without a needless ``.0``, nothing for null and nan."""
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return int(value)
+    if isinstance(value, str):
+        value = value.replace("\x00", "\u2400")
+        return f"'{value}" if _RUNS.match(value) else value
+    return value
+
+
+def original(text: str) -> str:
+    """The text of a cell that `cell` wrote (but for NUL)."""
+    return text[1:] if text.startswith("'") and _RUNS.match(text) else text
+
+
+def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write rows as they come; returns how many.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
+    n = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(columns)
+        for n, row in enumerate(rows, 1):  # noqa: B007
+            out.writerow([cell(row.get(column)) for column in columns])
+    return n
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> int:
+    """Write a frame whole. Raises as `write`."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return write(path, [str(c) for c in frame.columns], plain.to_dict("records"))
