@@ -58,31 +58,27 @@ def with_seed_means(rates: pd.DataFrame, groups: Sequence[Sequence[str]], means:
     return pd.concat(added, ignore_index=True)
 
 
-def averaged(rows: pd.DataFrame, groups: Sequence[Sequence[str]], value: str, low: str, high: str) -> pd.DataFrame:
-    """Score rows with a column `role` and the plain mean of each group's seeds, without an interval of its own.
+def averaged(rows: pd.DataFrame, groups: Sequence[Sequence[str]], value: str) -> pd.DataFrame:
+    """Score rows with a column `role`, and the plain mean of each group's seeds where all of them have a score.
 
     Args:
-        rows: One row per run, step, question set, in_domain and judge, with `value` and its interval.
+        rows: One row per run, step, question set, in_domain and judge, with `value`, ``<value>_low`` and ``<value>_high``.
         groups: Runs that differ in their seed only.
-        value, low, high: Columns; the mean has no interval (null), the seeds' spread shows it.
+        value: Column; its mean has no interval (null): the faint lines beside it show the spread.
     """
     members = {run_id for group in groups for run_id in group}
     out = [rows.assign(role=["seed" if run_id in members else "run" for run_id in rows["run_id"]])]
     for group in groups:
         mine = rows[rows["run_id"].isin(group)]
-        if mine["run_id"].nunique() < 2:
+        n_seeds = mine["run_id"].nunique()
+        if n_seeds < 2:
             continue
-        mean = mine.groupby([*_LINE, "step"], dropna=False)[value].mean().reset_index()
+        found = mine.groupby([*_LINE, "step"], dropna=False)[value].agg(["mean", "count"]).reset_index()
+        mean = found[found["count"] == n_seeds].rename(columns={"mean": value}).drop(columns="count")
         first = mine[mine["run_id"] == mine["run_id"].iloc[0]].drop(columns=[value])
         line = first.merge(mean, on=[*_LINE, "step"])
-        out.append(
-            line.assign(
-                run_id=f"mean of {len(group)}: {group[0]}",
-                label=f"mean of {len(group)} seeds",
-                role="mean",
-                **{low: float("nan"), high: float("nan")},
-            )
-        )
+        named = {"run_id": f"mean of {n_seeds}: {group[0]}", "label": f"mean of {n_seeds} seeds", "role": "mean"}
+        out.append(line.assign(**named, **{f"{value}_low": float("nan"), f"{value}_high": float("nan")}))
     return pd.concat(out, ignore_index=True)
 
 

@@ -93,8 +93,12 @@ def _rates(selection: Selection, rates: pd.DataFrame, how: How) -> dict[str, Any
 def _scores(selection: Selection, how: How) -> dict[str, Any] | None:
     with core.guarded():
         means = core.means_of(selection)
+    metric = how.measure.lower()
+    groups = _groups(str(core.home().root), core.generation(), selection.run_ids or ())
+    if groups:
+        means = trajectory.averaged(means, groups, metric)
     rows, _ = _along(selection, means, None, how)
-    return panels.pick("score_trajectory", rows, metric=how.measure.lower(), log_steps=how.log, x=how.x)
+    return panels.pick("score_trajectory", rows, metric=metric, log_steps=how.log, x=how.x)
 
 
 def _along(
