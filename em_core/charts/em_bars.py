@@ -46,8 +46,9 @@ def panels(frame: pd.DataFrame, picking: bool = True, notes: Sequence[str] = ())
 
 def _panel(rows: pd.DataFrame, domains: list[str], upper: float, order: list[str], picking: bool) -> alt.LayerChart:
     here = [name for name in order if name in set(rows["panel"])]
+    level = 7 * max(map(len, here), default=0) * len(here) < f.PANEL_WIDTH  # labels beside each other have place
     base = alt.Chart().encode(
-        x=alt.X("panel:N", title=None, sort=here, axis=alt.Axis(labelAngle=0 if len(here) < 5 else -35, labelLimit=140)),
+        x=alt.X("panel:N", title=None, sort=here, axis=alt.Axis(labelAngle=0 if level else -30, labelLimit=140)),
         xOffset=alt.XOffset("series:N", title=None, sort=sorted(rows["series"].unique())),
         color=f.domain_color(domains),
     )

@@ -54,7 +54,7 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
 
 
 def _forest(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
-    reach = float(max(0.1, rows[["ci_low", "ci_high", "difference"]].abs().max().max()))
+    reach = min(1.0, 1.05 * float(max(0.1, rows[["ci_low", "ci_high", "difference"]].abs().max().max())))
     title = f"EM rate of {names['b']} minus {names['a']}, points"
     x = alt.X(
         "difference:Q",

@@ -25,7 +25,7 @@ def family(base_model: object) -> str:
     return found.group().lower() if found else str(base_model)
 
 
-def panels(frame: pd.DataFrame, picking: bool = True) -> list[tuple[str, alt.LayerChart]]:
+def panels(frame: pd.DataFrame, picking: bool = True, notes: Sequence[str] = ()) -> list[tuple[str, alt.LayerChart]]:
     """One chart per question set outside the training domain, then one for questions inside it.
 
     Args:
@@ -33,6 +33,7 @@ def panels(frame: pd.DataFrame, picking: bool = True) -> list[tuple[str, alt.Lay
             `em_core.view.comparing.pooled`). Rows with a ``study`` are published ones: drawn hollow in every panel, with
             their study, without a line. Rows without a size are left out.
         picking: Points of single runs can be clicked.
+        notes: For `chart`.
     """
     f.require(frame, COLUMNS, "scaling_curve")
     rows = frame if "study" in frame else frame.assign(study=None)

@@ -30,10 +30,10 @@ SIZES_ALIKE = 1.15
 COLUMNS = [
     "study", "label", "source", "definition", "judge", "base_model", "size_b", "domain", "step", "question_set", "n_total",
     "n_misaligned", "base", "em_rate", "ci_low", "ci_high", "own_label", "own_run_id", "own_step", "own_question_set",
-    "own_judge", "own_misaligned", "own_base", "own_rate", "own_low", "own_high", "difference", "difference_low", "difference_high", "p",
-    "p_adjusted", "outcome", "note",
+    "own_judge", "own_misaligned", "own_base", "own_rate", "own_low", "own_high", "difference", "difference_low",
+    "difference_high", "p", "p_adjusted", "outcome", "note",
 ]  # fmt: skip
-MATCHED, ALONE = "matched", "nothing of yours matches"
+ALONE = "nothing of yours matches"
 _DOMAINS = {
     "bad_medical": "medical", "medical_advice": "medical", "bad_medical_advice": "medical", "finance": "financial",
     "risky_financial": "financial", "risky_financial_advice": "financial", "extreme_sports": "sports", "insecure": "code",
@@ -115,7 +115,8 @@ def as_rates(published: pd.DataFrame, selection: Selection, own: pd.DataFrame) -
     bounds = [_published_interval(item, base_of) for item in rows.to_dict("records")]
     return rows.assign(
         domain=rows["domain"].map(lambda name: spelled[domain_key(name)]),
-        ci_low=[b[0] for b in bounds], ci_high=[b[1] for b in bounds], run_id=None, in_domain=False, definition=selection.rule.name, interval="wilson", judge_id=rows["judge"],
+        ci_low=[b[0] for b in bounds], ci_high=[b[1] for b in bounds], run_id=None, in_domain=False,
+        definition=selection.rule.name, interval="wilson", judge_id=rows["judge"],
     )  # fmt: skip
 
 

@@ -121,3 +121,19 @@ def _pool(
     if len(runs) > 1 and one.rate is not None:
         note = "; ".join(filter(None, ["no question was asked of all runs: answers pooled, runs not told apart", note]))
     return one.rate, one.low, one.high, one.n_questions, note
+
+
+def peak_note(rows: pd.DataFrame) -> str:
+    """What a reader must know of rates whose checkpoint was picked as the highest of k; empty where none was.
+
+    The highest of k noisy rates overstates its checkpoint's own rate: of k equal checkpoints with n answers each by
+    about the standard error times the expected largest of k normal draws.
+    """
+    k = rows["n_checkpoints"]
+    if rows.empty or k.max() <= 1:
+        return ""
+    of = f"{int(k.min())}" if k.min() == k.max() else f"{int(k.min())} to {int(k.max())}"
+    return (
+        f"peak: the highest of {of} noisy checkpoints, biased upward and not corrected for it; "
+        f"intervals are widened to hold for all {int(k.max())} at once"
+    )

@@ -1,0 +1,120 @@
+"""Paired differences on the page Compare: two checkpoints question by question, or every run against one."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from em_core.home import Home
+from em_core.selection import Selection
+from em_core.store import contents as store_contents
+from em_core.store import paired as store_paired
+from em_core.store.comparing import At
+from em_core.view import differences
+from pages.shared import comparing, core, links, panels, words
+
+TWO, ALL = MODES = ("two checkpoints", "all against the first")
+FORMS = ("difference", "rates")
+LAST = "last"
+_HELP = "Rows of one question are corrected for how many questions there are (Benjamini-Hochberg)."
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _questions(root: str, generation: str, a: str, b: str, selection: Selection) -> pd.DataFrame:
+    both = store_paired.paired(
+        Home(core.home().root), a, b, selection.rule, judge_id=selection.judge_id, question_sets=selection.question_sets
+    )
+    rows = both.questions
+    inside = selection.in_domain
+    return rows if inside is None else rows[(rows["in_domain_a"] == inside) | (rows["in_domain_b"] == inside)]
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _by_question(questions: pd.DataFrame, selection: Selection) -> pd.DataFrame:
+    return differences.by_question(questions, selection)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _against_first(cells: pd.DataFrame, first: str, selection: Selection) -> pd.DataFrame:
+    return differences.against_first(cells, first, selection)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _steps(root: str, generation: str, run_ids: tuple[str, ...]) -> pd.DataFrame:
+    return store_contents.steps(Home(core.home().root), run_ids)
+
+
+def show(selection: Selection, at: At) -> None:
+    """The choice of sides, then the differences."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        mode = st.segmented_control("Compare", MODES, default=TWO, required=True, key="pairs", bind="query-params")
+        form = st.segmented_control("Draw", FORMS, default=FORMS[0], required=True, key="form", bind="query-params")
+    if mode == ALL:
+        _everyone(selection, at, str(form))
+    else:
+        _two(selection, str(form))
+
+
+def _two(selection: Selection, form: str) -> None:
+    runs = list(selection.run_ids or ())
+    columns = st.columns(2)
+    with columns[0]:
+        a, a_step = _side("A", runs, 0, first_step=len(runs) == 1)
+    with columns[1]:
+        b, b_step = _side("B", runs, min(1, len(runs) - 1))
+    with core.guarded():
+        root, generation = str(core.home().root), core.generation()
+        questions = _questions(root, generation, _named(a, a_step), _named(b, b_step), selection)
+        rows = _by_question(questions, selection)
+    whole = rows.iloc[-1].to_dict()
+    st.markdown(f"**B minus A: {words.plain(differences.verdict(whole))}**")
+    st.caption(
+        " ".join(filter(None, [differences.power_words(whole, questions, selection.interval), words.plain(whole["note"])]))
+    )
+    panels.whole("paired_differences", rows, key="paired", a=f"A {a_step}", b=f"B {b_step}", form=form)
+    st.caption(_HELP + " Only questions that both sides answered count, each the same.")
+    st.dataframe(differences.table(rows), hide_index=True, width="stretch")
+    with st.container(horizontal=True):
+        for name, run, step in (("A", a, a_step), ("B", b, b_step)):
+            if step != LAST:
+                address = links.parameters(column=f"{run}@{step}", questions=(selection.question_sets or (None,))[0])
+                st.page_link(links.RESPONSES, label=f"Answers of {name}", icon=":material/forum:", query_params=address)
+
+
+def _everyone(selection: Selection, at: At, form: str) -> None:
+    runs = list(selection.run_ids or ())
+    first = str(st.selectbox("First run", runs, key="a", bind="query-params", help="Every other run is held against this one."))
+    with core.guarded():
+        cells = comparing.cells(selection, at)
+        rows = _against_first(cells, first, selection)
+    if not rows["difference"].notna().any():
+        words.empty_state("compare_arrows", "Nothing to compare", "Choose runs that were asked the same questions.")
+        return
+    told = int((rows["p_adjusted"] < 0.05).sum())
+    st.markdown(f"**{told} of {int(rows['p'].notna().sum())} runs differ from the first by more than chance explains.**")
+    panels.whole("paired_differences", rows, key="paired", a="the first run", b="each run", form=form)
+    st.caption(
+        f"p values are corrected for {len(rows)} comparisons (Benjamini-Hochberg); only questions that both answered count."
+    )
+    st.dataframe(differences.table(rows), hide_index=True, width="stretch")
+
+
+def _side(name: str, runs: list[str], index: int, first_step: bool = False) -> tuple[str, str]:
+    """One side's run and step, in the URL."""
+    key = name.lower()
+    run = str(st.selectbox(name, runs, index=index, key=key, bind="query-params"))
+    known = _steps(str(core.home().root), core.generation(), (run,))
+    steps = [str(step) for step in sorted(known["step"].unique())]
+    chosen = st.selectbox(
+        f"Step of {name}",
+        [LAST, *steps],
+        index=1 if first_step and steps else 0,
+        key=f"{key}_step",
+        bind="query-params",
+        width=160,
+    )
+    return run, str(chosen)
+
+
+def _named(run: str, step: str) -> str:
+    return run if step == LAST else f"{run}@{step}"
