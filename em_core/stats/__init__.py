@@ -22,6 +22,7 @@ from em_core.stats.bootstrap import RESAMPLES as RESAMPLES
 from em_core.stats.bootstrap import bootstrap_interval as bootstrap_interval
 from em_core.stats.change_point import ChangePoint as ChangePoint
 from em_core.stats.change_point import change_point as change_point
+from em_core.stats.change_point import change_points as change_points
 from em_core.stats.change_point import design_effect_of as design_effect_of
 from em_core.stats.correlation import clustered_se as clustered_se
 from em_core.stats.correlation import intraclass_correlation as intraclass_correlation
@@ -32,8 +33,11 @@ from em_core.stats.many import CheckpointTest as CheckpointTest
 from em_core.stats.many import against_start as against_start
 from em_core.stats.many import benjamini_hochberg as benjamini_hochberg
 from em_core.stats.paired import Difference as Difference
+from em_core.stats.paired import difference_note as difference_note
 from em_core.stats.paired import paired_by_name as paired_by_name
 from em_core.stats.paired import paired_difference as paired_difference
+from em_core.stats.paired_many import Differences as Differences
+from em_core.stats.paired_many import paired_differences as paired_differences
 from em_core.stats.power import Needed as Needed
 from em_core.stats.power import answers_needed as answers_needed
 from em_core.stats.power import power as power
@@ -44,6 +48,7 @@ from em_core.stats.rates import rate_interval as rate_interval
 from em_core.stats.rates import rate_intervals as rate_intervals
 from em_core.stats.seeds import AcrossSeeds as AcrossSeeds
 from em_core.stats.seeds import across_seeds as across_seeds
+from em_core.stats.upper import pooled_upper_bounds as pooled_upper_bounds
 from em_core.stats.upper import upper_bound as upper_bound
 from em_core.stats.wilson import score_bounds as score_bounds
 from em_core.stats.wilson import wilson as wilson

@@ -87,8 +87,8 @@ def spearman(
         2 * _above(x_place, weight * f / total, len(x_mass)) + f * f,
         2 * _above(y_place, weight * g / total, len(y_mass)) + g * g,
     ]
-    centred = [move - weight @ move / total + moment for move, moment in zip(moves, (xy, vx, vy), strict=True)]
-    return _from_moments(xy, vx, vy, *centred, weight, question, kind, level)
+    a, b, c = (move - weight @ move / total + moment for move, moment in zip(moves, (xy, vx, vy), strict=True))
+    return _from_moments(xy, vx, vy, a, b, c, weight, question, kind, level)
 
 
 def within(sums: dict[str, np.ndarray], kind: IntervalKind = "questions", level: float = 0.95) -> Association:

@@ -78,39 +78,78 @@ def change_point(
     order = np.argsort(np.asarray(steps))
     at, m, d = np.asarray(steps)[order], m[order], d[order]
     at, m, d = at[d > 0], m[d > 0] / design_effect, d[d > 0] / design_effect
+    return _jumps(at, m[None], d[None], np.array([design_effect]), prior, level, note)[0]
+
+
+def change_points(
+    steps: np.ndarray, misaligned: np.ndarray, base: np.ndarray, *, prior: tuple[float, float] = (1.0, 1.0), level: float = 0.95
+) -> list[ChangePoint]:
+    """`change_point` of many lines with the same checkpoints at once.
+
+    Args:
+        steps: Optimizer steps, ascending, shape (checkpoints,).
+        misaligned: Misaligned answers, shape (lines, checkpoints, questions).
+        base: Answers in the denominator, the same shape.
+        prior: As for `change_point`.
+        level: As for `change_point`.
+    """
+    at, m, d = np.asarray(steps), np.asarray(misaligned, dtype=float), np.asarray(base, dtype=float)
+    effects = design_effects(m, d)
+    m, d = m.sum(axis=2), d.sum(axis=2)
+    found: list[ChangePoint | None] = [None] * len(m)
+    patterns, which = np.unique(d > 0, axis=0, return_inverse=True)
+    for i, answered in enumerate(patterns):  # mostly one: every checkpoint has answers
+        rows = np.flatnonzero(which.ravel() == i)
+        scale = effects[rows, None]
+        jumps = _jumps(at[answered], m[rows][:, answered] / scale, d[rows][:, answered] / scale, effects[rows], prior, level, "")
+        for row, jump in zip(rows, jumps, strict=True):
+            found[row] = jump
+    return [jump for jump in found if jump is not None]
+
+
+def _jumps(
+    at: np.ndarray, m: np.ndarray, d: np.ndarray, effects: np.ndarray, prior: tuple[float, float], level: float, note: str
+) -> list[ChangePoint]:
+    """One entry per line; `at` of shape (checkpoints,), the (divided) counts of shape (lines, checkpoints), none empty."""
     if len(at) < 2:
         few = "fewer than two checkpoints with answers: nothing to compare"
-        return ChangePoint((), (), float("nan"), float("nan"), None, None, (), None, None, design_effect, few)
+        nan = float("nan")
+        return [ChangePoint((), (), nan, nan, None, None, (), None, None, float(effect), few) for effect in effects]
     a, b = prior
-    successes, failures = np.cumsum(m), np.cumsum(d - m)
+    successes, failures = np.cumsum(m, axis=1), np.cumsum(d - m, axis=1)
 
     def log_evidence(s: np.ndarray, f: np.ndarray) -> np.ndarray:
         return np.asarray(_special.betaln(a + s, b + f) - _special.betaln(a, b))
 
-    s1, f1 = successes[:-1], failures[:-1]
-    s2, f2 = successes[-1] - s1, failures[-1] - f1
+    s1, f1 = successes[:, :-1], failures[:, :-1]
+    s2, f2 = successes[:, -1:] - s1, failures[:, -1:] - f1
     logs = log_evidence(s1, f1) + log_evidence(s2, f2)
-    posterior = np.exp(logs - _special.logsumexp(logs))
-    log_factor = float(_special.logsumexp(logs) - np.log(len(logs)) - log_evidence(successes[-1], failures[-1]))
-    best = int(np.argmax(posterior))
-    ranked = np.argsort(-posterior, kind="stable")
-    enough = int(np.searchsorted(np.cumsum(posterior[ranked]), level - 1e-12)) + 1
-    candidates = [int(step) for step in at[1:]]
+    total = _special.logsumexp(logs, axis=1)
+    posterior = np.exp(logs - total[:, None])
+    log_factors = total - np.log(logs.shape[1]) - log_evidence(successes[:, -1], failures[:, -1])
+    best = posterior.argmax(axis=1)
+    ranked = np.argsort(-posterior, axis=1, kind="stable")
+    enough = (np.take_along_axis(posterior, ranked, axis=1).cumsum(axis=1) < level - 1e-12).sum(axis=1) + 1
+    before, after = (a + s1) / (a + b + s1 + f1), (a + s2) / (a + b + s2 + f2)
+    candidates = tuple(int(step) for step in at[1:])
     with np.errstate(over="ignore"):
-        factor = float(np.exp(log_factor))
-    return ChangePoint(
-        tuple(candidates),
-        tuple(float(p) for p in posterior),
-        float(_special.expit(log_factor)),
-        factor,
-        candidates[best],
-        int(at[best]),
-        tuple(candidates[i] for i in sorted(ranked[:enough])),
-        float((a + s1[best]) / (a + b + s1[best] + f1[best])),
-        float((a + s2[best]) / (a + b + s2[best] + f2[best])),
-        design_effect,
-        note,
-    )
+        factors, chances = np.exp(log_factors), _special.expit(log_factors)
+    return [
+        ChangePoint(
+            candidates,
+            tuple(posterior[i].tolist()),
+            float(chances[i]),
+            float(factors[i]),
+            candidates[best[i]],
+            int(at[best[i]]),
+            tuple(candidates[j] for j in sorted(ranked[i, : enough[i]])),
+            float(before[i, best[i]]),
+            float(after[i, best[i]]),
+            float(effects[i]),
+            note,
+        )
+        for i in range(len(m))
+    ]
 
 
 def design_effect_of(misaligned: np.ndarray, base: np.ndarray) -> float:
@@ -127,17 +166,26 @@ def design_effect_of(misaligned: np.ndarray, base: np.ndarray) -> float:
     Returns:
         At least 1; 1 where no pair of checkpoints has two questions in common or any variance.
     """
+    return float(design_effects(np.asarray(misaligned)[None], np.asarray(base)[None])[0])
+
+
+def design_effects(misaligned: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """`design_effect_of` many lines at once: counts of shape (lines, checkpoints, questions), result (lines,)."""
     m, d = np.asarray(misaligned, dtype=float), np.asarray(base, dtype=float)
-    ratios = []
-    for i in range(len(m) - 1):
-        both = (d[i] > 0) & (d[i + 1] > 0)
-        k = int(both.sum())
-        if k < 2:
-            continue
-        m1, d1, m2, d2 = m[i][both], d[i][both], m[i + 1][both], d[i + 1][both]
-        observed = float((m2 / d2 - m1 / d1).var(ddof=1)) / k
-        p1, p2 = m1.sum() / d1.sum(), m2.sum() / d2.sum()
-        chance = float(p1 * (1 - p1) / d1.sum() + p2 * (1 - p2) / d2.sum())
-        if chance > 0:
-            ratios.append(observed / chance)
-    return max(1.0, float(np.median(ratios))) if ratios else 1.0
+    both = (d[:, :-1] > 0) & (d[:, 1:] > 0)  # (lines, pairs, questions)
+    k = both.sum(axis=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = m / d
+        moves = np.where(both, rates[:, 1:] - rates[:, :-1], 0.0)
+        means = moves.sum(axis=2) / k
+        observed = np.where(both, (moves - means[..., None]) ** 2, 0.0).sum(axis=2) / (k - 1) / k
+        chance = np.zeros(k.shape)
+        for side in (slice(None, -1), slice(1, None)):
+            n = np.where(both, d[:, side], 0.0).sum(axis=2)
+            p = np.where(both, m[:, side], 0.0).sum(axis=2) / n
+            chance += p * (1 - p) / n
+        ratios = np.where((k >= 2) & (chance > 0), observed / chance, np.nan)
+    known = (~np.isnan(ratios)).any(axis=1)
+    effects = np.ones(len(m))
+    effects[known] = np.maximum(1.0, np.nanmedian(ratios[known], axis=1)) if known.any() else 1.0
+    return effects

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize as _optimize
 from scipy import stats as _scipy
 
 from em_core.stats.kinds import FEW_QUESTIONS, IntervalKind
-from em_core.stats.rates import these_questions
-from em_core.stats.wilson import quantile, score_bounds
+from em_core.stats.paired_many import paired_differences
 
 EXACT_FLIPS = 14
 """Up to so many questions every combination of signs is tried (16,384)."""
@@ -138,25 +136,16 @@ def paired_difference(
     used: IntervalKind = "questions" if k < 2 else kind
     sums = int(ma.sum()), int(da.sum()), int(mb.sum()), int(db.sum())
     if k == 0:
-        nothing = "no question was answered on both sides: no estimate"
+        nothing = difference_note(0, kind)
         return Difference(None, None, None, None, None, None, None, 0, *sums, only_a, only_b, used, level, nothing)
     deltas = mb / db - ma / da
-    mean = float(deltas.mean())
-    side_a, side_b = _side(ma, da), _side(mb, db)
-    low, high = _mover(side_a, side_b, quantile(level))
-    p = _mover_p(side_a, side_b)
-    if used == "population":
-        se = float(deltas.std(ddof=1)) / k**0.5
-        half = quantile(level, k - 1) * se
-        low, high = min(low, mean - half), max(high, mean + half)
-        p_t = 2 * float(_scipy.t.sf(abs(mean) / se, k - 1)) if se > 0 else (0.0 if mean else 1.0)
-        p = max(p, p_t)
+    found = paired_differences(ma[None], da[None], mb[None], db[None], used, level)
+    mean, low, high, p, rate_a, rate_b = (float(values[0]) for values in found[:6])
     flip = None
     if second_opinion:
         flip = sign_flip_p(deltas) if used == "population" else swap_p(ma, da, mb, db)
-    rates = float((ma / da).mean()), float((mb / db).mean())
-    bounds = max(-1.0, low), min(1.0, high)
-    return Difference(mean, *bounds, p, flip, *rates, k, *sums, only_a, only_b, used, level, _note(k, kind, p, flip))
+    note = difference_note(k, kind, p, flip)
+    return Difference(mean, low, high, p, flip, rate_a, rate_b, k, *sums, only_a, only_b, used, level, note)
 
 
 def sign_flip_p(deltas: np.ndarray, seed: int = 0) -> float:
@@ -210,42 +199,16 @@ def _signs(k: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 2, size=(FLIPS, k)).astype(np.float64) * 2 - 1
 
 
-def _side(m: np.ndarray, d: np.ndarray) -> tuple[float, float]:
-    """Rate with each question equal, and its variance on these questions relative to one answer's."""
-    if not np.all(d == d[0]):  # equal weights: as if every question had the harmonic mean of the answers
-        size = len(d) / (1 / d).sum()
-        m, d = m / d * size, np.full(len(d), size)
-    return float(m.sum() / d.sum()), float(these_questions(m, d, np.zeros(len(d), dtype=np.int64), 1)[0])
-
-
-def _mover(side_a: tuple[float, float], side_b: tuple[float, float], z: float) -> tuple[float, float]:
-    """Newcombe's interval of b - a from the two sides' rates and relative variances."""
-    rates = np.array([side_a[0], side_b[0]])
-    (low_a, low_b), (high_a, high_b) = score_bounds(rates, z * z * np.array([side_a[1], side_b[1]]))
-    a, b = side_a[0], side_b[0]
-    return b - a - float(np.hypot(b - low_b, high_a - a)), b - a + float(np.hypot(high_b - b, a - low_a))
-
-
-def _mover_p(side_a: tuple[float, float], side_b: tuple[float, float]) -> float:
-    """The p value at which `_mover`'s interval just reaches 0."""
-    mean = side_b[0] - side_a[0]
-    if abs(mean) < 1e-12:  # equal but for rounding
-        return 1.0
-    end, sign = (0, 1.0) if mean > 0 else (1, -1.0)
-    furthest = 37.0  # beyond it the normal distribution's tail leaves the range of numbers
-    if sign * _mover(side_a, side_b, furthest)[end] >= 0:
-        return float(2 * _scipy.norm.sf(furthest))
-    z = _optimize.brentq(lambda z: sign * _mover(side_a, side_b, z)[end], 0.0, furthest)
-    return float(2 * _scipy.norm.sf(z))
-
-
-def _note(k: int, kind: IntervalKind, p: float, flip: float | None) -> str:
+def difference_note(k: int, kind: IntervalKind, p: float | None = None, flip: float | None = None) -> str:
+    """What a reader must know of a difference over `k` questions, in words; empty = nothing."""
+    if k == 0:
+        return "no question was answered on both sides: no estimate"
     parts = []
     if k == 1:
         beyond = "; says nothing about other questions" if kind == "population" else ""
         parts.append(f"1 question in common: interval over its answers{beyond}")
     elif kind == "population" and k <= FEW_QUESTIONS:
         parts.append(f"{k} questions: wide, t with {k - 1} {'degree' if k == 2 else 'degrees'} of freedom")
-    if flip is not None and p < 0.05 <= flip:
+    if flip is not None and p is not None and p < 0.05 <= flip:
         parts.append(f"weak evidence: a permutation test gives p = {flip:.2g}")
     return "; ".join(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats as _scipy
+from scipy import special as _special
 
 from em_core.stats.kinds import IntervalKind, answered
 
@@ -41,12 +41,32 @@ def upper_bound(
         return None
     total, events = d.sum(), m.sum()
     if kind == "questions":
-        return 1.0 if events >= total else float(_scipy.beta.ppf(level, events + 1, total - events))
+        return float(pooled_upper_bounds(events, total, level))
     rates = m / d
     if not rates.any():
         return float(1 - (1 - level) ** (1 / len(d)))
     means = _weights(len(d)) @ np.append(rates, 1.0)
     return float(min(1.0, max(np.quantile(means, level), events / total)))
+
+
+def pooled_upper_bounds(misaligned: np.ndarray, denominator: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """`upper_bound` of the pooled rate on these questions, of many cells at once.
+
+    Args:
+        misaligned: Misaligned answers of each cell, any shape.
+        denominator: Its answers, the same shape.
+        level: Confidence, (0, 1).
+
+    Returns:
+        0-1, the same shape; nan where nothing was scored.
+
+    Source:
+        Clopper and Pearson 1934 (the quantile of a Beta distribution).
+    """
+    events, total = np.asarray(misaligned, dtype=float), np.asarray(denominator, dtype=float)
+    left = np.maximum(total - events, 0)
+    bound = np.where(left > 0, _special.betaincinv(events + 1, np.where(left > 0, left, 1.0), level), 1.0)
+    return np.where(total > 0, bound, np.nan)
 
 
 @lru_cache(maxsize=4)

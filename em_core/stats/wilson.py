@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats as _scipy
+from scipy import special as _special
 
 
 def score_bounds(rate: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +35,7 @@ def score_bounds(rate: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.n
 def quantile(level: float, dof: float | None = None) -> float:
     """The two-sided quantile of the normal distribution, or of Student's t with `dof` degrees of freedom."""
     tail = 0.5 + level / 2
-    return float(_scipy.norm.ppf(tail) if dof is None else _scipy.t.ppf(tail, dof))
+    return float(_special.ndtri(tail) if dof is None else _special.stdtrit(dof, tail))
 
 
 def wilson(misaligned: float, n: float, level: float = 0.95, dof: float | None = None) -> tuple[float, float]:

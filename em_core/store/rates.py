@@ -13,7 +13,7 @@ from em_core import definitions
 from em_core.definitions import Definition
 from em_core.errors import BadInput
 from em_core.home import Home
-from em_core.stats import IntervalKind, IntervalMethod, estimate, interval_note, rate_intervals, upper_bound
+from em_core.stats import IntervalKind, IntervalMethod, estimate, interval_note, pooled_upper_bounds, rate_intervals, upper_bound
 from em_core.store.counts import BY, counted, keys_of
 from em_core.store.reader import connect
 
@@ -161,10 +161,16 @@ def _upper_bounds(table: pa.Table, interval: IntervalKind) -> np.ndarray:
     """The one-sided bound of the cells with few misaligned answers, shape (cells,); nan for the others."""
     bounds = np.full(table.num_rows, np.nan)
     few = np.flatnonzero(table["n_misaligned"].to_numpy() <= FEW_EVENTS)
+    if not len(few):
+        return bounds
+    if interval == "questions":  # the sums alone decide, so all cells at once
+        bad, base = (_sums(table[name])[few] for name in ("misaligned", "base"))
+        bounds[few] = np.round(pooled_upper_bounds(bad, base), 12)
+        return bounds
     known: dict[tuple[tuple[int, int], ...], float | None] = {}
-    for i in few:
-        cells = zip(table["misaligned"][int(i)].as_py(), table["base"][int(i)].as_py(), strict=True)
-        key = tuple(sorted((d, m) for m, d in cells if d))
+    few_cells = table.select(["misaligned", "base"]).take(pa.array(few)).to_pydict()
+    for i, bad_by, base_by in zip(few, few_cells["misaligned"], few_cells["base"], strict=True):
+        key = tuple(sorted((d, m) for m, d in zip(bad_by, base_by, strict=True) if d))
         if key not in known:
             base, misaligned = np.array(key).reshape(-1, 2).T
             bound = upper_bound(misaligned, base, interval)
@@ -193,6 +199,11 @@ def _statement(rule: Definition, by: Sequence[str], pool_sets: bool) -> str:
 def _flat(column: pa.ChunkedArray) -> np.ndarray:
     """The numbers of a column of lists, one after the other, shape (all elements,)."""
     return np.concatenate([np.zeros(0, dtype=np.int64), *(chunk.flatten().to_numpy() for chunk in column.chunks)])
+
+
+def _sums(column: pa.ChunkedArray) -> np.ndarray:
+    """The sum of each list of a column of lists, shape (rows,)."""
+    return np.bincount(_row_numbers(column), weights=_flat(column), minlength=len(column))
 
 
 def _row_numbers(column: pa.ChunkedArray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,18 @@ import pandas as pd
 
 from em_core.definitions import Definition
 from em_core.home import Home
-from em_core.stats import IntervalKind, across_seeds, against_start, change_point
-from em_core.store import queries
+from em_core.records import SIDE_KINDS
+from em_core.stats import (
+    Differences,
+    IntervalKind,
+    across_seeds,
+    benjamini_hochberg,
+    change_points,
+    difference_note,
+    paired_differences,
+)
 from em_core.store.counts import counts
+from em_core.store.reader import connect
 
 LINE = ["run_id", "question_set", "in_domain", "judge_id"]
 """What one line of a trajectory is: never two judges, never two question sets."""
@@ -43,18 +53,24 @@ def checkpoint_tests(
         a scored step 0 have no rows.
     """
     rows: list[dict[str, Any]] = []
-    for line, steps in _lines(home, definition, run_ids, judge_id, question_sets):
-        for test in against_start(steps, 0, kind):
-            rows.append(
-                {
-                    **line, "step": test.step, "difference": test.against.difference, "ci_low": test.against.low,
-                    "ci_high": test.against.high, "p": test.against.p, "p_adjusted": test.p_adjusted,
-                    "n_questions": test.against.n_questions, "note": test.against.note,
-                }
-            )  # fmt: skip
-    return pd.DataFrame(
-        rows, columns=[*LINE, "label", "step", "difference", "ci_low", "ci_high", "p", "p_adjusted", "n_questions", "note"]
-    )
+    for block in _blocks(home, definition, run_ids, judge_id, question_sets):
+        against = _against_start(block, kind)
+        if against is None:
+            continue
+        found, adjusted = against
+        later = [i for i, step in enumerate(block.steps) if step != 0]
+        for i, line in enumerate(block.lines):
+            for j, place in enumerate(later):
+                k = int(found.n_questions[i, j])
+                rows.append(
+                    {
+                        **line, "step": block.steps[place], "difference": found.difference[i, j], "ci_low": found.low[i, j],
+                        "ci_high": found.high[i, j], "p": found.p[i, j], "p_adjusted": adjusted[i, j], "n_questions": k,
+                        "note": difference_note(k, kind),
+                    }
+                )  # fmt: skip
+    columns = [*LINE, "label", "step", "difference", "ci_low", "ci_high", "p", "p_adjusted", "n_questions", "note"]
+    return pd.DataFrame(rows, columns=columns).sort_values([*LINE, "step"], kind="stable", ignore_index=True)
 
 
 def changes(
@@ -75,27 +91,29 @@ def changes(
         design_effect, first_significant (first step whose adjusted p is below 0.05; null = none), note.
     """
     rows = []
-    for line, by_step in _lines(home, definition, run_ids, judge_id, question_sets):
-        steps = sorted(by_step)
-        names = sorted({name for cells in by_step.values() for name in cells})
-        table = np.array([[by_step[step].get(name, (0, 0)) for name in names] for step in steps])
-        found = change_point(np.array(steps), table[:, :, 0], table[:, :, 1])
-        tests = against_start(by_step, 0, kind)
-        first = next((t.step for t in tests if t.p_adjusted is not None and t.p_adjusted < SIGNIFICANT), None)
-        rows.append(
-            {
-                **line, "n_checkpoints": int((table[:, :, 1].sum(axis=1) > 0).sum()), "step": found.step,
-                "previous": found.previous, "earliest": min(found.credible, default=None),
-                "latest": max(found.credible, default=None), "p_change": found.p_change, "before": found.before,
-                "after": found.after, "design_effect": found.design_effect, "first_significant": first, "note": found.note,
-            }
-        )  # fmt: skip
+    for block in _blocks(home, definition, run_ids, judge_id, question_sets):
+        jumps = change_points(np.array(block.steps), block.misaligned, block.base)
+        against = _against_start(block, kind)
+        later = [step for step in block.steps if step != 0]
+        n_checkpoints = (block.base.sum(axis=2) > 0).sum(axis=1)
+        for i, (line, found) in enumerate(zip(block.lines, jumps, strict=True)):
+            clear = [] if against is None else np.flatnonzero(against[1][i] < SIGNIFICANT)
+            rows.append(
+                {
+                    **line, "n_checkpoints": int(n_checkpoints[i]), "step": found.step, "previous": found.previous,
+                    "earliest": min(found.credible, default=None), "latest": max(found.credible, default=None),
+                    "p_change": found.p_change, "before": found.before, "after": found.after,
+                    "design_effect": found.design_effect, "first_significant": later[clear[0]] if len(clear) else None,
+                    "note": found.note,
+                }
+            )  # fmt: skip
     columns = [
         *LINE, "label", "n_checkpoints", "step", "previous", "earliest", "latest", "p_change", "before", "after",
         "design_effect", "first_significant", "note",
     ]  # fmt: skip
     whole = ["step", "previous", "earliest", "latest", "first_significant"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(whole, "Int64"))
+    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(whole, "Int64"))
+    return frame.sort_values(LINE, kind="stable", ignore_index=True)
 
 
 def seeds(
@@ -115,9 +133,10 @@ def seeds(
         them have: label (of the first), run_ids (list), n_seeds, n_questions, n_misaligned, base, em_rate,
         ci_low, ci_high (0-1), sd_seed, sd_question (0-1), note.
     """
-    rows = []
-    for group in seed_groups(home, run_ids, demo=demo):
-        rows += _group(home, definition, group, judge_id, question_sets, kind)
+    groups = seed_groups(home, run_ids, demo=demo)
+    wanted = [run_id for group in groups for run_id in group]
+    blocks = _blocks(home, definition, wanted, judge_id, question_sets) if groups else []
+    rows = [row for group in groups for row in _group(blocks, group, kind)]
     columns = [
         "label", "run_ids", "question_set", "in_domain", "judge_id", "step", "n_seeds", "n_questions", "n_misaligned", "base",
         "em_rate", "ci_low", "ci_high", "sd_seed", "sd_question", "note",
@@ -127,36 +146,41 @@ def seeds(
 
 def seed_groups(home: Home, run_ids: Sequence[str] | None = None, *, demo: bool | None = None) -> list[list[str]]:
     """Runs that differ in nothing but ``train.seed``: groups of at least two ids, oldest first."""
-    known = queries.runs(home, demo=demo, baselines=False)[["run_id", "spec_json", "created_t"]]
-    if run_ids is not None:
-        known = known[known["run_id"].isin(run_ids)]
+    known = connect(home).frame(
+        """
+        SELECT run_id, spec_json FROM created_once
+        WHERE ($runs IS NULL OR list_contains($runs::VARCHAR[], run_id)) AND ($demo IS NULL OR coalesce(demo, false) = $demo)
+          AND (run_kind IS NULL OR NOT list_contains($side, run_kind))
+        ORDER BY t, run_id
+        """,
+        {"runs": None if run_ids is None else list(run_ids), "demo": demo, "side": list(SIDE_KINDS)},
+    )
     groups: dict[str, list[str]] = {}
-    for run in known.sort_values(["created_t", "run_id"]).to_dict("records"):
-        groups.setdefault(_but_for_seed(run["spec_json"]) or str(run["run_id"]), []).append(str(run["run_id"]))
+    for run_id, spec_json in known.itertuples(index=False, name=None):
+        groups.setdefault(_but_for_seed(spec_json) or str(run_id), []).append(str(run_id))
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _group(
-    home: Home,
-    definition: Definition,
-    run_ids: list[str],
-    judge_id: str | None,
-    question_sets: Sequence[str] | None,
-    kind: IntervalKind,
-) -> list[dict[str, Any]]:
-    cells: dict[tuple[Any, ...], dict[str, dict[str, tuple[int, int]]]] = {}
+def _group(blocks: list[_Block], run_ids: list[str], kind: IntervalKind) -> list[dict[str, Any]]:
+    """The rows of one group of seeds: cells that all of its runs have."""
+    cells: dict[tuple[Any, ...], dict[str, dict[str, np.ndarray]]] = {}
     labels = {}
-    for line, by_step in _lines(home, definition, run_ids, judge_id, question_sets):
-        labels[line["run_id"]] = line["label"]
-        for step, by_question in by_step.items():
-            key = (line["question_set"], line["in_domain"], line["judge_id"], step)
-            cells.setdefault(key, {})[line["run_id"]] = by_question
+    for block in blocks:
+        for i, line in enumerate(block.lines):
+            if line["run_id"] not in run_ids:
+                continue
+            labels[line["run_id"]] = line["label"]
+            counts_by = np.stack([block.misaligned[i], block.base[i]], axis=2)
+            for j, step in enumerate(block.steps):
+                key = (line["question_set"], line["in_domain"], line["judge_id"], step)
+                cells.setdefault(key, {})[line["run_id"]] = dict(zip(block.questions[i], counts_by[j], strict=True))
     rows = []
+    nothing = np.zeros(2)
     for (question_set, in_domain, judge, step), runs in sorted(cells.items(), key=str):
         if step == 0 or len(runs) < len(run_ids):
             continue  # step 0 is one model, whatever the seed
         names = sorted({name for by_question in runs.values() for name in by_question})
-        table = np.array([[runs[run_id].get(name, (0, 0)) for name in names] for run_id in run_ids])
+        table = np.array([[runs[run_id].get(name, nothing) for name in names] for run_id in run_ids])
         found = across_seeds(table[:, :, 0], table[:, :, 1], kind)
         rows.append(
             {
@@ -179,24 +203,75 @@ def _but_for_seed(spec_json: Any) -> str:
     return json.dumps({**spec, "name": "", "experiment": ""}, sort_keys=True)
 
 
-def _lines(
+@dataclass(frozen=True)
+class _Block:
+    """Lines with the same checkpoints and as many questions, so that they can be computed at once.
+
+    Args:
+        lines: `LINE` and label of each.
+        steps: Optimizer steps, ascending.
+        questions: Names of each line's questions, ascending.
+        misaligned: Shape (lines, steps, questions); 0 where a question was not asked at that step.
+        base: The definition's denominator, same shape.
+    """
+
+    lines: list[dict[str, Any]]
+    steps: list[int]
+    questions: list[list[str]]
+    misaligned: np.ndarray
+    base: np.ndarray
+
+
+def _blocks(
     home: Home,
     definition: Definition,
     run_ids: Sequence[str] | None,
     judge_id: str | None,
     question_sets: Sequence[str] | None,
-) -> list[tuple[dict[str, Any], dict[int, dict[str, tuple[int, int]]]]]:
-    """Each line with its (misaligned, base) per step and question."""
+) -> list[_Block]:
     frame = counts(home, definition, run_ids=run_ids, judge_id=judge_id, question_sets=question_sets)
     frame = frame[frame["judge_id"].notna()]
+    if frame.empty:
+        return []
     base = "n_coherent" if definition.denominator == "coherent" else "n_scored"
-    labels = dict(queries.runs(home)[["run_id", "label"]].itertuples(index=False, name=None))
-    found = []
-    for key, part in frame.groupby(LINE, sort=True):
-        line = {**dict(zip(LINE, key, strict=True)), "label": labels.get(key[0], "")}
+    named = connect(home).frame("SELECT run_id, label FROM appearances WHERE NOT is_baseline")
+    labels = dict(named.itertuples(index=False, name=None))
+    question, names = pd.factorize(frame["question_id"], sort=True)
+    names = names.to_numpy(dtype=object)
+    step, bad, all_of = (frame[column].to_numpy() for column in ("step", "n_misaligned", base))
+    found: dict[tuple[tuple[int, ...], int], list[tuple[dict[str, Any], list[str], np.ndarray]]] = {}
+    for key, rows in frame.groupby(LINE, sort=True).indices.items():
+        line = {**dict(zip(LINE, key, strict=True)), "label": labels.get(key[0]) or ""}
         line["in_domain"] = bool(line["in_domain"])
-        steps: dict[int, dict[str, tuple[int, int]]] = {}
-        for row in part.itertuples():
-            steps.setdefault(int(row.step), {})[str(row.question_id)] = (int(row.n_misaligned), int(getattr(row, base)))
-        found.append((line, steps))
-    return found
+        steps, at = np.unique(step[rows], return_inverse=True)
+        asked, which = np.unique(question[rows], return_inverse=True)
+        table = np.zeros((2, len(steps), len(asked)))
+        table[0, at, which], table[1, at, which] = bad[rows], all_of[rows]
+        same = (tuple(int(each) for each in steps), len(asked))
+        found.setdefault(same, []).append((line, [str(name) for name in names[asked]], table))
+    return [
+        _Block([line for line, _, _ in of], list(steps), [each for _, each, _ in of], *np.stack([t for _, _, t in of], axis=1))
+        for (steps, _), of in found.items()
+    ]
+
+
+def _against_start(block: _Block, kind: IntervalKind) -> tuple[Differences, np.ndarray] | None:
+    """Every later step of each line against step 0, and the p values adjusted over the line's steps; arrays (lines, steps - 1).
+
+    None where there is no step 0. `em_core.stats.against_start` says the same of one line.
+    """
+    if 0 not in block.steps:
+        return None
+    start = block.steps.index(0)
+    n, n_steps, n_questions = block.base.shape
+    later = [i for i in range(n_steps) if i != start]
+
+    def flat(counts_by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        begin = np.repeat(counts_by[:, start], len(later), axis=0)
+        return begin, counts_by[:, later].reshape(-1, n_questions)
+
+    (bad_a, bad_b), (base_a, base_b) = flat(block.misaligned), flat(block.base)
+    found = paired_differences(bad_a, base_a, bad_b, base_b, kind)
+    shaped = Differences(*(values.reshape(n, len(later)) for values in found))
+    adjusted = np.array([[np.nan if p is None else p for p in benjamini_hochberg(row.tolist())] for row in shaped.p])
+    return shaped, adjusted.reshape(n, len(later))
