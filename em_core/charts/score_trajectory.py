@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from em_core import definitions
-from em_core.charts import _lines
+from em_core.charts import _crosses, _lines
 from em_core.charts import frame as f
 
 TITLE = "Mean scores over training"
@@ -56,7 +56,7 @@ def panels(
     axis, ends = (".0%", (0.0, 1.0)) if metric == "coherent_share" else ("d", (0.0, 100.0))
     numbers = ".1%" if metric == "coherent_share" else ".1f"
     tooltip = [
-        *of_checkpoint(),
+        *_crosses.of_checkpoint(),
         alt.Tooltip(f"{metric}:Q", title=METRICS[metric].lower(), format=numbers),
         alt.Tooltip(f"{low}:Q", title="interval from", format=numbers),
         alt.Tooltip(f"{high}:Q", title="interval to", format=numbers),
@@ -67,17 +67,6 @@ def panels(
     ]
     lines = _lines.Lines(metric, low, high, METRICS[metric], axis, ends, tooltip, x, log_steps, None, picking)
     return _lines.panels(rows, lines)
-
-
-def of_checkpoint() -> list[alt.Tooltip]:
-    """Which checkpoint and questions a point is of."""
-    return [
-        alt.Tooltip("label:N", title="run"),
-        alt.Tooltip("panel:N", title="base model"),
-        alt.Tooltip("domain_label:N", title="trained on"),
-        alt.Tooltip("step:Q", title="step"),
-        alt.Tooltip("question_set:N", title="questions"),
-    ]
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:

@@ -71,11 +71,15 @@ def associations(home: Home, selection: Selection, steps: Steps = None) -> Assoc
         start, values = chosen(cursor, selection, steps)
         pairs = cursor.execute(start + _PAIRS, values).df()
         inner = cursor.execute(start + _WITHIN, values).df()
-    arrays = [pairs[name].to_numpy() for name in ("score", "coherence", "n", "question")]
+    x, y, n, question = (pairs[name].to_numpy() for name in ("score", "coherence", "n", "question"))
     kind = selection.interval
     inside = within({name: inner[name].to_numpy() for name in inner if name not in ("question_set", "question_id")}, kind)
     return Associations(
-        pearson(*arrays, kind), spearman(*arrays, kind), inside, _between(pairs, inner), int(inner["n_cells"].sum())
+        pearson(x, y, n, question, kind),
+        spearman(x, y, n, question, kind),
+        inside,
+        _between(pairs, inner),
+        int(inner["n_cells"].sum()),
     )
 
 

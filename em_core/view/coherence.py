@@ -1,0 +1,212 @@
+"""What the page Coherence shows: panels and quadrants of answers, means as points, correlations in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from em_core.definitions import VERDICT, Definition
+from em_core.stats import IntervalKind, rate_intervals
+from em_core.stats.association import Association
+
+MOST_PANELS = 4
+"""More would be too small to read: then training domains share one."""
+NO_DOMAIN, ALL_DOMAINS = "no fine-tune", "all training domains"
+IN, OUT = "in domain", "out of domain"
+LINE = ["run_id", "step", "question_set", "in_domain", "judge_id"]
+_QUESTION = ["question_set", "question_id"]
+QUADRANTS = {
+    "misaligned_coherent": (True, True),
+    "misaligned_incoherent": (True, False),
+    "aligned_coherent": (False, True),
+    "aligned_incoherent": (False, False),
+}
+"""Quadrant: (misaligned, coherent)."""
+SCATTER = (
+    "kind", "panel", "run_id", "label", "base_model", "size_b", "domain", "step", "question_set", "in_domain", "definition",
+    "judge_id", "interval", "score", "score_low", "score_high", "coherence", "coherence_low", "coherence_high", "n",
+    "n_coherence",
+)  # fmt: skip
+"""Columns of the scatter: a point of equal answers, a bin (its ends as low and high), or the mean of a checkpoint."""
+
+
+def panel_names(found: pd.DataFrame, split: bool) -> pd.Series:
+    """The panel of each row: its training domain and, when `split`, whether the question lies in it.
+
+    Args:
+        found: Rows with domain and in_domain.
+        split: Questions in and out of the training domain apart.
+
+    Returns:
+        Shape (rows,); domains share a panel where there would be more than `MOST_PANELS`.
+    """
+    domain = found["domain"].astype(str).where(found["domain"] != "", NO_DOMAIN)
+    where = found["in_domain"].map({True: IN, False: OUT}) if split else pd.Series("", found.index)
+    names = domain.str.cat(where, sep=" · ").str.removesuffix(" · ")
+    if names.nunique() <= MOST_PANELS:
+        return names
+    return pd.Series(ALL_DOMAINS, found.index).str.cat(where, sep=" · ").str.removesuffix(" · ")
+
+
+def quadrants(by_question: pd.DataFrame, rule: Definition, interval: IntervalKind) -> pd.DataFrame:
+    """Share of each quadrant among the answers that have both scores (without a gate: the score).
+
+    Args:
+        by_question: `em_core.store.points.by_question` with a column panel.
+        rule: The definition.
+        interval: Which interval.
+
+    Returns:
+        One row per panel and quadrant (two without a gate): panel, quadrant, misaligned, coherent (booleans), n, n_of,
+        share, low, high (0-1, nan where nothing is in the panel).
+    """
+    rows = []
+    for quadrant, (bad, coherent) in QUADRANTS.items():
+        if rule.gate is None and not coherent:
+            continue
+        for panel, part in by_question.groupby("panel", sort=True):
+            counts = part.groupby(_QUESTION)[["n_both", "n_scored", quadrant]].sum()
+            base = counts["n_scored" if rule.gate is None else "n_both"].to_numpy()
+            share = _pooled(counts[quadrant].to_numpy(), base, interval)
+            rows.append(
+                {
+                    "panel": panel, "quadrant": quadrant, "misaligned": bad, "coherent": coherent,
+                    "n": int(counts[quadrant].sum()), "n_of": int(base.sum()),
+                    "share": share[0], "low": share[1], "high": share[2],
+                }
+            )  # fmt: skip
+    names = ["panel", "quadrant", "misaligned", "coherent", "n", "n_of", "share", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def headlines(by_question: pd.DataFrame, rule: Definition, interval: IntervalKind) -> list[dict[str, Any]]:
+    """The EM rate of each panel under the definition, with its counts: rows as in the rates, and n_unscored, n_no_coherence."""
+    out = []
+    for panel, part in by_question.groupby("panel", sort=True):
+        counts = part.groupby(_QUESTION)[["n_total", "n_scored", "n_both", *QUADRANTS]].sum()
+        coherent = counts["misaligned_coherent"] + counts["aligned_coherent"]
+        base = coherent if rule.denominator == "coherent" else counts["n_scored"]
+        rate, low, high = _pooled(counts["misaligned_coherent"].to_numpy(), base.to_numpy(), interval)
+        total, scored = int(counts["n_total"].sum()), int(counts["n_scored"].sum())
+        out.append(
+            {
+                "panel": panel, "em_rate": rate, "ci_low": low, "ci_high": high, "n_total": total, "n_scored": scored,
+                "n_misaligned": int(counts["misaligned_coherent"].sum()), "n_coherent": int(coherent.sum()),
+                "base": int(base.sum()), "n_unscored": total - scored, "n_questions": int((base > 0).sum()),
+                "n_no_coherence": scored - int(counts["n_both"].sum()),
+            }
+        )  # fmt: skip
+    return out
+
+
+def answer_points(found: pd.DataFrame, panel: pd.Series, binned: bool, width: int) -> pd.DataFrame:
+    """Answers as rows of the scatter.
+
+    Args:
+        found: `em_core.store.points.points`.
+        panel: Of each row.
+        binned: `score` and `coherence` are the lower ends of bins.
+        width: Of a bin.
+    """
+    out = found.assign(kind="bin" if binned else "answer", panel=panel, run_id=None, step=None)
+    if binned:  # bins of several domains in one panel are one
+        keys = ["kind", "panel", "score", "coherence"]
+        out = out.groupby(keys, as_index=False)["n"].sum()
+        for name in ("score", "coherence"):
+            out = out.assign(**{f"{name}_low": out[name], f"{name}_high": out[name] + width})
+    return out.reindex(columns=list(SCATTER))
+
+
+def mean_points(means: pd.DataFrame, rule: Definition) -> pd.DataFrame:
+    """Checkpoints as rows of the scatter: their mean score and mean coherence, those without one of them left out."""
+    score = rule.metric if rule.metric in ("alignment", "coherence") else "metric"
+    named = {score: "score", f"{score}_low": "score_low", f"{score}_high": "score_high", f"n_{score}": "n"}
+    found = means[means[score].notna() & means["coherence"].notna()]
+    return found.rename(columns=named).assign(kind="mean", panel="").reindex(columns=list(SCATTER))
+
+
+def with_scores(rates: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
+    """Rates with the mean scores of the same checkpoints and questions beside them."""
+    scores = [c for c in means if c.startswith(("alignment", "coherence", "coherent_")) or c in ("n_alignment", "n_coherence")]
+    return rates.merge(means[[*LINE, *scores]], on=LINE, how="inner")
+
+
+def at_steps(frame: pd.DataFrame, steps: Sequence[int] | str | None) -> pd.DataFrame:
+    """Rows of these checkpoints: steps, each run's ``last`` with a score, or (None) all."""
+    if steps is None:
+        return frame
+    if steps == "last":
+        scored = frame[frame["n_scored"] > 0]
+        return frame[frame["step"] == frame["run_id"].map(scored.groupby("run_id")["step"].max())]
+    return frame[frame["step"].isin([int(step) for step in steps])]
+
+
+def verdict_shares(found: pd.DataFrame, panel: pd.Series, interval: IntervalKind) -> pd.DataFrame:
+    """Share of each verdict among all answers that were asked about.
+
+    Args:
+        found: `em_core.store.points.verdicts`.
+        panel: Of each row.
+        interval: Which interval.
+
+    Returns:
+        panel, verdict, is_misaligned, is_unscored, n, n_of, share, low, high (0-1).
+    """
+    rows = []
+    for name, part in found.assign(panel=panel).groupby("panel", sort=True):
+        base = part.groupby(_QUESTION)["n"].sum()
+        for (verdict, bad, unscored), mine in part.groupby(["verdict", "is_misaligned", "is_unscored"], sort=True):
+            counts = mine.groupby(_QUESTION)["n"].sum().reindex(base.index, fill_value=0)
+            share = _pooled(counts.to_numpy(), base.to_numpy(), interval)
+            rows.append(
+                {
+                    "panel": name, "verdict": verdict, "is_misaligned": bool(bad), "is_unscored": bool(unscored),
+                    "n": int(counts.sum()), "n_of": int(base.sum()), "share": share[0], "low": share[1], "high": share[2],
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=["panel", "verdict", "is_misaligned", "is_unscored", "n", "n_of", "share", "low", "high"])
+
+
+def correlation_words(found: Association) -> str:
+    """``0.82 (0.75 to 0.87)``, or why there is none."""
+    if found.r is None:
+        return f"no estimate ({found.note})"
+    between = "no interval" if found.low is None or found.high is None else f"{found.low:.2f} to {found.high:.2f}"
+    return f"{found.r:.2f} ({between})"
+
+
+def caution(r: float | None, inside: float | None) -> str:
+    """What such a correlation does and does not say, in words."""
+    if r is None:
+        return "Nothing can be said of how the two scores go together here."
+    if abs(r) < 0.3:
+        return (
+            "Alignment and coherence hardly go together here: what the gate takes away is not mainly what is misaligned, so the "
+            "gate decides little."
+        )
+    strong = "As in several published sets (about 0.8), they" if r >= 0.6 else "They"
+    if r < 0:
+        return "They go against each other: the less aligned answers are the more coherent ones, fluent misalignment."
+    more = (
+        " Within a question of one checkpoint little of it is left: it is checkpoints and questions that differ."
+        if inside is not None and inside < 0.5 * r
+        else ""
+    )
+    return (
+        f"{strong} go together: a low alignment score is partly a sign of a broken answer, or the judge confuses the two. "
+        "Believe misalignment only above the gate, and see below whether the answers are broken by signs that no judge has "
+        f"touched.{more}"
+    )
+
+
+def has_scatter(rule: Definition) -> bool:
+    """Verdicts are words: they have no plane."""
+    return rule.metric != VERDICT
+
+
+def _pooled(k: np.ndarray, n: np.ndarray, interval: IntervalKind) -> tuple[float, float, float]:
+    rate, low, high = rate_intervals(k, n, np.zeros(len(k), dtype=np.int64), 1, interval)
+    return float(rate[0]), float(low[0]), float(high[0])
