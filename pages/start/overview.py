@@ -4,7 +4,6 @@ import streamlit as st
 
 from em_core import definitions, demo
 from em_core.records import SIDE_KINDS
-from em_core.supervisor.evidence import list_runs
 from em_core.view import headline
 from pages.shared import core, panels, words
 
@@ -29,7 +28,7 @@ if wanted:
         words.launched("Demo started" if new else "The demo has been run here already", [item.run_id for item in launched])
 
 with core.guarded():
-    runs, statuses = core.runs(), list_runs(core.home())
+    runs, statuses = core.runs(), core.statuses()
 with counts:
     st.metric("Running", sum(s.active for s in statuses), border=True, width=150)
     st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
