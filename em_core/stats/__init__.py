@@ -30,6 +30,7 @@ from em_core.stats.kinds import IntervalKind as IntervalKind
 from em_core.stats.kinds import IntervalMethod as IntervalMethod
 from em_core.stats.kinds import interval_note as interval_note
 from em_core.stats.many import CheckpointTest as CheckpointTest
+from em_core.stats.many import adjusted_rows as adjusted_rows
 from em_core.stats.many import against_start as against_start
 from em_core.stats.many import benjamini_hochberg as benjamini_hochberg
 from em_core.stats.paired import Difference as Difference

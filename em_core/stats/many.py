@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as _scipy
 
 from em_core.stats.kinds import IntervalKind
 from em_core.stats.paired import Difference, paired_by_name
@@ -39,13 +38,21 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
     Source:
         Benjamini and Hochberg 1995, doi 10.1111/j.2517-6161.1995.tb02031.x.
     """
-    given = np.array([np.nan if p is None else float(p) for p in p_values])
-    tested = ~np.isnan(given)
-    adjusted: list[float | None] = [None] * len(given)
-    for place, value in zip(
-        np.flatnonzero(tested), _scipy.false_discovery_control(given[tested]) if tested.any() else (), strict=True
-    ):
-        adjusted[place] = float(value)
+    given = np.array([[np.nan if p is None else float(p) for p in p_values]])
+    return [None if np.isnan(value) else float(value) for value in adjusted_rows(given)[0]]
+
+
+def adjusted_rows(p_values: np.ndarray) -> np.ndarray:
+    """`benjamini_hochberg` within each row; shape (families, tests), nan = could not be tested and stays nan."""
+    n_tests = p_values.shape[1]
+    order = np.argsort(p_values, axis=1)  # nan last
+    ranked = np.take_along_axis(p_values, order, axis=1)
+    n = (~np.isnan(p_values)).sum(axis=1, keepdims=True)
+    scaled = ranked * n / np.arange(1, n_tests + 1)
+    filled = np.where(np.isnan(scaled), np.inf, scaled)
+    smallest = np.minimum.accumulate(filled[:, ::-1], axis=1)[:, ::-1]  # of its own and all larger ones
+    adjusted = np.empty_like(p_values, dtype=float)
+    np.put_along_axis(adjusted, order, np.where(np.isnan(ranked), np.nan, np.minimum(smallest, 1.0)), axis=1)
     return adjusted
 
 

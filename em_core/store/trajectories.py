@@ -17,7 +17,7 @@ from em_core.stats import (
     Differences,
     IntervalKind,
     across_seeds,
-    benjamini_hochberg,
+    adjusted_rows,
     change_points,
     difference_note,
     paired_differences,
@@ -176,7 +176,7 @@ def _group(blocks: list[_Block], run_ids: list[str], kind: IntervalKind) -> list
                 cells.setdefault(key, {})[line["run_id"]] = dict(zip(block.questions[i], counts_by[j], strict=True))
     rows = []
     nothing = np.zeros(2)
-    for (question_set, in_domain, judge, step), runs in sorted(cells.items(), key=str):
+    for (question_set, in_domain, judge, step), runs in sorted(cells.items(), key=lambda cell: str(cell[0])):
         if step == 0 or len(runs) < len(run_ids):
             continue  # step 0 is one model, whatever the seed
         names = sorted({name for by_question in runs.values() for name in by_question})
@@ -273,5 +273,4 @@ def _against_start(block: _Block, kind: IntervalKind) -> tuple[Differences, np.n
     (bad_a, bad_b), (base_a, base_b) = flat(block.misaligned), flat(block.base)
     found = paired_differences(bad_a, base_a, bad_b, base_b, kind)
     shaped = Differences(*(values.reshape(n, len(later)) for values in found))
-    adjusted = np.array([[np.nan if p is None else p for p in benjamini_hochberg(row.tolist())] for row in shaped.p])
-    return shaped, adjusted.reshape(n, len(later))
+    return shaped, adjusted_rows(shaped.p)
