@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from typing import Any
 
-from em_core import preview
 from em_core.cli.output import Out, printable
+from em_core.cli.showing import show
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.records import FinalState
-from em_core.store import queries
 from em_core.supervisor import control, ensure_running
 from em_core.supervisor.evidence import RunStatus, list_runs, run_status
 
@@ -22,9 +20,10 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Declare the commands."""
     parser = commands.add_parser("runs", parents=[shared], help="every run with its state")
     parser.set_defaults(run=_runs)
-    parser = commands.add_parser("show", parents=[shared], help="one run: spec, lineage, phases, checkpoints")
+    parser = commands.add_parser("show", parents=[shared], help="one run: spec, lineage, phases, checkpoints, what speaks for it")
     parser.add_argument("run_id", metavar="RUN")
-    parser.set_defaults(run=_show)
+    parser.add_argument("--with", dest="other", metavar="RUN", default="", help="only what differs between two runs")
+    parser.set_defaults(run=show)
     parser = commands.add_parser("logs", parents=[shared], help="the worker's log")
     parser.add_argument("run_id", metavar="RUN")
     parser.add_argument("--follow", action="store_true", help="go on until the run ends")
@@ -63,30 +62,6 @@ def _runs(args: argparse.Namespace, home: Home, out: Out) -> int:
     rows = [_status_row(status) for status in list_runs(home)]
     columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "reason"]
     out.table(rows, columns, "no runs yet: `python -m em_core demo` starts the small demonstration")
-    return 0
-
-
-def _show(args: argparse.Namespace, home: Home, out: Out) -> int:
-    status = status_of(home, args.run_id)
-    stored = json.loads((home.run_dir(args.run_id) / "spec.json").read_text())
-    document = {**_status_row(status), "spec": stored["spec"], "spec_hash": stored.get("spec_hash")}
-    checkpoints = queries.checkpoints(home, [args.run_id])
-    document["checkpoints"] = checkpoints.to_dict("records")
-    record = queries.run(home, args.run_id)
-    document["first_rows"] = preview.read(home.run_dir(args.run_id))
-    document["lineage"] = {key: (record or {}).get(key) for key in ("parent_run_id", "parent_step", "baseline_run_id")}
-    if out.json:
-        out.document(document)
-        return 0
-    for key, value in document.items():
-        if key not in ("spec", "checkpoints", "lineage", "first_rows"):
-            print(printable(f"{key:12} {value}"))
-    print(f"{'lineage':12} {json.dumps(document['lineage'], default=str)}")
-    print("spec\n" + printable(json.dumps(document["spec"], indent=2)))
-    if document["first_rows"]:
-        print(f"first rows ({preview.LEGEND})")
-        print("\n".join(preview.as_text(row) for row in document["first_rows"]))
-    out.table(document["checkpoints"], ["step", "epoch", "sha256", "size_bytes"], "no checkpoint yet")
     return 0
 
 

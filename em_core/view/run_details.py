@@ -174,7 +174,8 @@ def plan_against_actual(known: Known, plan: Mapping[str, Any] | None = None) -> 
     if known.scored.empty and n_answers:
         rows.append(Planned("Judged answers", f"{n_answers:,}", "0", "nobody has judged them", True))
     calls, cached = int(known.judging["n"].sum()), int(known.judging["n_cached"].sum())
-    rows.append(Planned("Judge scores", _said(plan, "judge_calls"), f"{calls:,}", f"{cached:,} from the cache" if cached else ""))
+    wanted = _said(plan, "judge_calls") if (plan or {}).get("judge_calls") else None  # rules of this machine are not called
+    rows.append(Planned("Judge scores", wanted, f"{calls:,}", f"{cached:,} from the cache" if cached else ""))
     tokens = known.answered["n_tokens"].sum()
     rows.append(Planned("Tokens of answers", None, f"{int(tokens):,}" if n_answers else None))
     about = trained_tokens(known.metrics)
@@ -185,7 +186,7 @@ def plan_against_actual(known: Known, plan: Mapping[str, Any] | None = None) -> 
     wanted = f"{span[0]:,.0f} to {span[1]:,.0f} s on this machine" if span else None
     rows.append(Planned("Wall time", wanted, None if wall is None else f"{wall:,.1f} s", "all attempts, answers and judging too"))
     disk = known.checkpoints.loc[known.checkpoints["step"] > 0, "size_bytes"].sum() if n_checkpoints else None
-    wanted = f"{float((plan or {})['disk_gib']):.2f} GiB" if plan and plan.get("disk_gib") is not None else None
+    wanted = size(float(plan["disk_gib"]) * 2**30) if plan and plan.get("disk_gib") else None
     rows.append(Planned("Disk for checkpoints", wanted, None if disk is None else size(float(disk))))
     return rows
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from em_core import specs_io
 from em_core.spec import _JUDGE_LIMITS, RunSpec
 from em_core.specs_io.fields import kind_of
+from em_core.view.run_details import Known
 from em_core.view.run_words import inert, short
 
 NONE = "none"
@@ -130,8 +131,9 @@ def beyond(
         "GPU": (first.get("gpu"), second.get("gpu")),
         "host": (first.get("host"), second.get("host")),
     }
-    pairs |= _each("data", _digests(first.get("data_sources")), _digests(second.get("data_sources")))
-    pairs |= _each("questions", *asked)
+    pairs["training data (sha256)"] = _digests(first.get("data_sources")), _digests(second.get("data_sources"))
+    both = all(asked)  # else one of them recorded no questions, which is not the same as not asking these
+    pairs |= _each("questions", *asked, lacking="not asked" if both else None)
     pairs["judges"] = (", ".join(sorted(judges[0])), ", ".join(sorted(judges[1])))
     pairs |= _each("version of", as_mapping(first.get("versions_json")), as_mapping(second.get("versions_json")))
     return [
@@ -139,6 +141,19 @@ def beyond(
         for name, (a, b) in pairs.items()
         if (None if _missing(a) else a) != (None if _missing(b) else b)
     ]
+
+
+def between(first: Known, second: Known) -> list[Difference]:
+    """`beyond`, of all that is known of two runs."""
+    asked = tuple(
+        {
+            str(row["question_set"]): f"{row['n_wordings']} wordings, sha256 {str(row['question_set_hash'])[:12]}"
+            for row in run.asked.to_dict("records")
+        }
+        for run in (first, second)
+    )
+    judges = tuple([str(judge) for judge in run.scored["judge_id"]] for run in (first, second))
+    return beyond(first.run, second.run, (asked[0], asked[1]), (judges[0], judges[1]))
 
 
 def sentence(fields: Sequence[Difference], facts: Sequence[Difference] = (), readable: bool = True) -> str:
@@ -215,12 +230,14 @@ def sources(text: Any) -> list[dict[str, Any]]:
     return [dict(part) for part in found if isinstance(part, dict)] if isinstance(found, list) else []
 
 
-def _digests(text: Any) -> dict[str, str]:
-    return {str(part.get("name") or i): str(part.get("sha256") or "") for i, part in enumerate(sources(text))}
+def _digests(text: Any) -> str:
+    return ", ".join(f"{part.get('name', '')} {str(part.get('sha256') or '')[:12]}".strip() for part in sources(text))
 
 
-def _each(what: str, first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, tuple[Any, Any]]:
-    return {f"{what} {name}": (first.get(name), second.get(name)) for name in dict.fromkeys([*first, *second])}
+def _each(
+    what: str, first: Mapping[str, str], second: Mapping[str, str], lacking: str | None = None
+) -> dict[str, tuple[Any, Any]]:
+    return {f"{what} {name}": (first.get(name, lacking), second.get(name, lacking)) for name in dict.fromkeys([*first, *second])}
 
 
 def _missing(value: Any) -> bool:

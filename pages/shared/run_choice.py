@@ -76,6 +76,6 @@ def _select(label: str, name: str, runs: dict[str, str], chosen: str | None, abo
             st.query_params[name] = value
 
     st.selectbox(
-        label, list(runs), index=None, format_func=lambda run: runs.get(run, run), key=key, on_change=remember,
-        placeholder="Search by label or id", help=about,
+        label, list(runs), index=0 if name == RUN and chosen else None, format_func=lambda run: runs.get(run, run), key=key,
+        on_change=remember, placeholder="Search by label or id", help=about,
     )  # fmt: skip

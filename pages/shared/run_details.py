@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from em_core import definitions
 from em_core import plan as planning
 from em_core.errors import EMError
 from em_core.home import Home
@@ -82,7 +83,7 @@ def header(run: Known, state: str, seen: bool) -> None:
     facts = [
         str(card.get("base_model") or ""),
         f"trained on {card['domain']}" if card.get("domain") else "",
-        f"{card['size_b']:.3g} B parameters" if card.get("size_b") else "",
+        f"{parameters(card['size_b'])} parameters" if card.get("size_b") else "",
         f"experiment {card['experiment']}" if card.get("experiment") else "",
         f"started from {card['parent_run_id']}@{card['parent_step']}" if card.get("parent_run_id") else "",
         f"launched {when(card.get('created_t'))}" if card.get("created_t") else "",
@@ -91,6 +92,11 @@ def header(run: Known, state: str, seen: bool) -> None:
     for name in ("reason", "hint"):
         if card.get(f"run_{name}"):
             st.code(inert(short(str(card[f"run_{name}"]))), language=None, wrap_lines=True)
+
+
+def parameters(size_b: float) -> str:
+    """A model's size: ``7.62 B``, ``1.12 M``."""
+    return f"{size_b:.3g} B" if size_b >= 0.1 else f"{1000 * size_b:.3g} M"
 
 
 def when(t: float | None) -> str:
@@ -129,6 +135,8 @@ def headline(run: Known, rates: pd.DataFrame | None) -> None:
         return
     last = int(scored["step"].max())
     st.subheader(f"EM at step {last}" + (", the starting model" if last == 0 else ", the last one with an estimate"))
+    rule = definitions.get(str(scored["definition"].iloc[0]))
+    st.caption(f"**{words.plain(rule.name)}**: {words.plain(rule.rule)}. {filters.INTERVALS[str(scored['interval'].iloc[0])]}")
     final = scored[scored["step"] == last]
     order = {name: i for i, name in enumerate(leading.question_choices(final))}
     with st.container(horizontal=True):
@@ -136,9 +144,16 @@ def headline(run: Known, rates: pd.DataFrame | None) -> None:
             with st.container(border=True, width=300):
                 inside = " · in its training domain" if row["in_domain"] is True else ""
                 st.metric(words.plain(f"{row['question_set']}{inside}"), words.percent(row["em_rate"]))
-                st.caption(words.interval(row))
+                st.caption(counts(row))
                 if row["note"]:
                     st.caption(words.plain(row["note"]))
+
+
+def counts(row: dict[Any, Any]) -> str:
+    """A rate's interval and counts, its own denominator named: ``91% to 96%, 375 of 396 coherent, n = 400``."""
+    low, high, of = row["ci_low"], row["ci_high"], definitions.get(str(row["definition"])).denominator
+    between = "no interval" if low != low else f"{low:.0%} to {high:.0%}"
+    return f"{between}, {int(row['n_misaligned']):,} of {int(row[f'n_{of}']):,} {of}, n = {int(row['n_total']):,}"
 
 
 def trust(run: Known, state: str) -> None:
@@ -148,8 +163,8 @@ def trust(run: Known, state: str) -> None:
     lines = []
     for check in run_checks.checks(run, state, disk):
         icon, colour = _LEVELS[check.level]
-        lines.append(f"- :{colour}[:material/{icon}:] {words.plain(short(check.text))}")
-    st.markdown("\n".join(lines))
+        lines.append(f":{colour}[:material/{icon}:] {words.plain(short(check.text))}")
+    st.markdown("  \n".join(lines))
 
 
 def plan(run: Known) -> None:
@@ -188,7 +203,7 @@ def phases(run: Known) -> None:
         st.caption("No state is recorded.")
         return
     rows = [
-        (p.attempt or None, p.phase, p.state, when(p.start_t), None if p.end_t is None else when(p.end_t),
+        (str(p.attempt or ""), p.phase, p.state, when(p.start_t), "" if p.end_t is None else when(p.end_t),
          words.duration(p.seconds) if p.seconds is not None else "", short(p.reason), short(p.hint))
         for p in found
     ]  # fmt: skip

@@ -27,8 +27,9 @@ def reproduce(run: Known) -> None:
         st.caption("Its spec is not recorded in a form that this version reads, so no command can be given.")
     else:
         st.code(f"python -m em_core launch {run.run_id}.yaml", language="bash", wrap_lines=True)
-        st.caption("with this file; or, the same in one line:")
+        st.caption("with this file:")
         run_spec.file(run)
+        st.caption("or, the same in one line:")
         st.code(inert(short(specs_io.command(run.spec))), language="bash", wrap_lines=True)
         if run.spec.parent is not None:
             st.caption(
@@ -67,7 +68,8 @@ def _machine(run: Known) -> None:
     attempts: list[dict[Any, Any]] = run.attempts.to_dict("records")
     for i, attempt in enumerate(attempts):
         facts = {
-            "Host": attempt["host"], "Device": attempt["device"], "GPU": attempt["gpu"],
+            "Host": attempt["host"], "Device": attempt["device"],
+            "GPU": attempt["gpu"] or ("none" if attempt["device"] == "cpu" else ""),
             "Starting weights, sha256": attempt["model_sha256"], "Parameters": f"{int(attempt['n_params'] or 0):,}",
             **spec_difference.as_mapping(attempt["versions_json"]),
         }  # fmt: skip

@@ -63,7 +63,7 @@ def against(run: Known, other: Known) -> None:
     """Only what differs between two runs, with the sentence that says it."""
     st.subheader("What differs")
     fields = spec_difference.differences(run.fields, other.fields)
-    facts = spec_difference.beyond(run.run, other.run, (_asked(run), _asked(other)), (_judges(run), _judges(other)))
+    facts = spec_difference.between(run, other)
     said = spec_difference.sentence(fields, facts, readable=bool(run.fields and other.fields))
     st.markdown(f":material/difference: {words.plain(said)}")
     names = _column(run, other), _column(other, run)
@@ -90,15 +90,6 @@ def _table(rows: Sequence[Difference], names: tuple[str, str]) -> None:
 def _column(run: Known, other: Known) -> str:
     label, its = (inert(str(each.run.get("label") or each.run_id)) for each in (run, other))
     return run.run_id if label == its else label
-
-
-def _asked(run: Known) -> dict[str, str]:
-    rows = run.asked.to_dict("records")
-    return {str(r["question_set"]): f"{r['n_wordings']} wordings, sha256 {str(r['question_set_hash'])[:12]}" for r in rows}
-
-
-def _judges(run: Known) -> list[str]:
-    return [str(judge) for judge in run.scored["judge_id"]]
 
 
 def _united(first: Sequence[Difference], second: Sequence[Difference]) -> list[Difference]:
