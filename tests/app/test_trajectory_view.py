@@ -35,9 +35,7 @@ def means() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_seeds_become_faint_and_their_mean_stands_beside_them_with_added_counts(
-    rates: pd.DataFrame, means: pd.DataFrame
-) -> None:
+def test_seeds_become_faint_and_their_mean_stands_beside_them_with_added_counts(rates: pd.DataFrame, means: pd.DataFrame) -> None:
     rows = trajectory.with_seed_means(rates, [["a", "b"]], means)
     assert rows.groupby("run_id")["role"].first().to_dict() == {
         "a": "seed", "b": "seed", "alone": "run", "mean of 2: a": "mean",
