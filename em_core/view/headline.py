@@ -48,6 +48,28 @@ def demonstration(rates: pd.DataFrame) -> pd.DataFrame:
     return demo[(demo["question_set"] == question_choices(demo)[0]) | (demo["in_domain"] == True)]  # noqa: E712
 
 
+MOST_NEW = 12
+"""Runs of one's own that the first page shows."""
+
+
+def newest(contents: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the newest experiment that is not the demonstration, of the judge that scored most of it; newest runs first.
+
+    Args:
+        contents: `em_core.store.contents.contents`.
+
+    Returns:
+        At most `MOST_NEW` runs; empty where there are no runs but the demonstration's, or nobody judged them.
+    """
+    mine = contents[(contents["demo"] != True) & contents["judge_id"].notna()]  # noqa: E712
+    if mine.empty:
+        return mine
+    mine = mine[mine["experiment"] == mine["experiment"].iloc[0]]
+    judge = judges_of(mine.assign(n_scored=mine["n_alignment"] + mine["n_verdict"]))[0]
+    mine = mine[mine["judge_id"] == judge]
+    return mine[mine["run_id"].isin(mine["run_id"].drop_duplicates().head(MOST_NEW))]
+
+
 def key_numbers(rates: pd.DataFrame) -> list[dict[str, Any]]:
     """Before and after, for the largest base model, outside every training domain: rate rows as dicts,
     the starting model first, then the last checkpoint of one run per domain."""

@@ -5,7 +5,7 @@ import streamlit as st
 from em_core import definitions, demo
 from em_core.records import SIDE_KINDS
 from em_core.view import headline
-from pages.shared import core, panels, words
+from pages.shared import core, panels, start, words
 
 st.title("Emergent misalignment workbench")
 st.markdown(
@@ -34,6 +34,9 @@ with counts:
     st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
     st.metric("Runs in the store", int((~runs["run_kind"].isin(SIDE_KINDS)).sum()), border=True, width=150)
     st.metric("Answers", int(runs["n_responses"].sum()), border=True, width=150, format="localized")
+
+start.questions()
+start.newest()
 
 st.header("What the demonstration shows")
 with core.guarded():
