@@ -178,6 +178,73 @@ def correlation_words(found: Association) -> str:
     return f"{found.r:.2f} ({between})"
 
 
+def headline_words(by_question: pd.DataFrame, rule: Definition, interval: IntervalKind) -> list[str]:
+    """The EM rate of each panel in words, with interval, counts and what is not on the plane."""
+    lines = []
+    for row in headlines(by_question, rule, interval):
+        rate = "no estimate" if row["em_rate"] != row["em_rate"] else f"{row['em_rate']:.1%}"
+        between = "no interval" if row["ci_low"] != row["ci_low"] else f"{row['ci_low']:.1%} to {row['ci_high']:.1%}"
+        base = "coherent" if rule.denominator == "coherent" and rule.gate is not None else "scored"
+        text = (
+            f"{row['panel']}: EM rate {rate} ({between}), {row['n_misaligned']:,} of {row['base']:,} {base}; "
+            f"{row['n_total']:,} answers to {row['n_questions']:,} questions"
+        )
+        beside = [f"{row['n_unscored']:,} unscored"] if row["n_unscored"] else []
+        beside += [f"{row['n_no_coherence']:,} without a coherence score, not on the plane"] if row["n_no_coherence"] else []
+        lines.append("; ".join([text, *beside]) + ".")
+    return lines
+
+
+def association_table(
+    straight: Association, ranked: Association, inside: Association, between: float | None, n_cells: int
+) -> pd.DataFrame:
+    """The correlations as a table of words: what, r with its interval, answers, questions, note."""
+    rows: list[dict[str, Any]] = [
+        {
+            "Correlation": name, "r (95% interval)": correlation_words(found), "Answers": found.n,
+            "Questions": found.n_questions, "Note": found.note,
+        }
+        for name, found in (("Pearson", straight), ("Spearman", ranked), ("Pearson, within", inside))
+    ]  # fmt: skip
+    rows.append(
+        {
+            "Correlation": "Pearson, between", "r (95% interval)": "no estimate" if between is None else f"{between:.2f}",
+            "Answers": straight.n, "Questions": straight.n_questions, "Note": f"of {n_cells:,} means; no interval",
+        }
+    )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+_MEANS = {
+    "alignment": ("Mean alignment", "n_alignment"),
+    "coherent_alignment": ("Of coherent answers", "n_coherent_alignment"),
+    "coherence": ("Mean coherence", "n_coherence"),
+    "metric": ("Mean of its metric", "n_metric"),
+}
+
+
+def means_table(means: pd.DataFrame) -> pd.DataFrame:
+    """Means as a table of words: one row per checkpoint and questions; each mean with its interval and answers."""
+    found = means.sort_values(["size_b", "domain", "run_id", "step"])
+    out = found[["label", "base_model", "domain", "step", "question_set"]].set_axis(
+        ["Run", "Base model", "Trained on", "Step", "Questions"], axis=1
+    )
+    for name, (title, count) in _MEANS.items():
+        if not found[count].any():
+            continue
+        cells = zip(found[name], found[f"{name}_low"], found[f"{name}_high"], found[count], strict=True)
+        out[title] = [_words(*cell) for cell in cells]
+    shares = zip(found["coherent_share"], found["n_coherent"], found["n_scored"], strict=True)
+    out["Coherent"] = ["no estimate" if share != share else f"{share:.1%}, {n} of {base}" for share, n, base in shares]
+    return out.assign(Note=found["note"], **{"Run id": found["run_id"]})
+
+
+def _words(value: float, low: float, high: float, n: int) -> str:
+    if value != value:
+        return "no estimate"
+    return f"{value:.1f} ({low:.1f} to {high:.1f}), n = {n}" if low == low else f"{value:.1f} (no interval), n = {n}"
+
+
 def caution(r: float | None, inside: float | None) -> str:
     """What such a correlation does and does not say, in words."""
     if r is None:
