@@ -6,7 +6,8 @@ A chart module is pure, ``DataFrame -> alt.Chart``, and has
     COLUMNS   the columns that its frame must have
     chart(frame, **options) -> alt.Chart
 
-and, where it has panels that a page lays out itself, ``panels(frame, **options)``. Every rate
+and, where it has panels that a page lays out itself, ``panels(frame, **options)``; the options ``title`` and
+``notes`` (lines below the title) belong to ``chart`` alone. Every rate
 comes with its interval and its counts; rates are 0-1 and only the axis says percent; an empty frame
 gives a titled chart with a sentence. A chart whose points lead to answers has ``PICK``, the columns that
 name a point, and a selection of that name (`frame.picking`). Colours and shapes are in `palette.py`, shared pieces in `frame.py`.
@@ -22,7 +23,7 @@ import altair as alt
 import pandas as pd
 
 from em_core import plugins
-from em_core.charts import _export
+from em_core.charts import _export, _panels
 from em_core.errors import BadInput, WorkFailed
 
 NOT_PLUGINS: tuple[str, ...] = ("frame", "palette")
@@ -76,6 +77,33 @@ def as_csv(frame: pd.DataFrame) -> str:
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """Vega-Lite of a chart for a page: the same for the same frame, and its texts inert."""
     return _export.specification(chart)
+
+
+def about(name: str) -> str:
+    """What a chart shows, one sentence: the first line of its module."""
+    return (load(name).__doc__ or "").strip().split("\n", 1)[0]  # type: ignore[attr-defined]
+
+
+def taken_apart(name: str, frame: pd.DataFrame, options: dict[str, Any], height: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Vega-Lite of a chart's panels for a page, each as wide as its place, and the lines below its title.
+
+    Args:
+        name: The chart.
+        frame: What it is drawn from; an empty one gives one panel with a sentence.
+        options: As for its ``chart``.
+        height: Of each panel, pixels; a chart that asks for more than the usual height gets more.
+    """
+    return _panels.whole(load(name), frame, options, height)
+
+
+def quick_panels(name: str, frame: pd.DataFrame, options: dict[str, Any], height: int) -> list[dict[str, Any]]:
+    """`taken_apart` in half the time, from the chart's ``panels``; options that only its ``chart`` takes are left out."""
+    return _panels.quick(load(name), frame, options, height)
+
+
+def without_legends(panel: dict[str, Any]) -> dict[str, Any]:
+    """One of the `drawn` panels without its legends."""
+    return _panels.without_legends(panel)
 
 
 def save(chart: alt.TopLevelMixin, path: str | Path) -> Path:

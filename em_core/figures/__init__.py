@@ -10,6 +10,9 @@ holds that every chart has a figure.
 
 from __future__ import annotations
 
+import io
+import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -18,6 +21,7 @@ import altair as alt
 import pandas as pd
 
 from em_core import charts, plugins
+from em_core.errors import EMError
 from em_core.home import Home
 from em_core.selection import Selection
 
@@ -74,3 +78,23 @@ def _save(name: str, frame: pd.DataFrame, options: dict[str, Any], path: Path) -
     if path.suffix.lower() == ".csv":
         return charts.write(path, charts.as_csv(frame).encode())
     return charts.save(charts.load(name).chart(frame, **options), path)
+
+
+def archive(home: Home, selection: Selection, suffixes: Sequence[str] = (".png", ".svg", ".json", ".csv")) -> bytes:
+    """Every figure that the selection has data for as one zip, with a list of what is in it and what is not, and why."""
+    packed, lines = (
+        io.BytesIO(),
+        [f"definition: {selection.definition}: {selection.rule.rule}", f"judge: {selection.judge_id}", ""],
+    )
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name in names():
+            try:
+                files = save_all(name, home, selection, Path(folder), suffixes)
+            except EMError as error:
+                lines.append(f"{name}: left out: {error.message}")
+                continue
+            lines.append(f"{name}: {charts.load(name).TITLE}")
+            for file in files:
+                bundle.write(file, f"figures/{file.name}")
+        bundle.writestr("figures/README.txt", "\n".join(lines) + "\n")
+    return packed.getvalue()

@@ -1,0 +1,186 @@
+"""The gallery: every chart on one selection, a few at a time, one large when it is asked for."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from em_core import charts, definitions, figures
+from em_core.errors import EMError
+from em_core.home import Home
+from em_core.selection import Selection
+from pages.shared import core, filters, saving
+from pages.shared.words import plain
+
+RUNS = 24
+"""At a time: a page of small charts is for a first look."""
+AT_A_TIME = 4
+"""Charts that are drawn at once; the others wait until their page is opened."""
+BUDGET_S = 0.25
+"""After so long no further chart of a page is begun; what is left comes with the next turn, at once after this one."""
+_SMALL, _LARGE = 270, 400  # heights of a panel, pixels
+_MOST_PANELS, _COLUMNS = 2, 3
+_FIRST = ("em_trajectory", "em_bars", "domain_heatmap", "scaling_curve", "paired_differences", "score_trajectory",
+          "coherence_scatter", "coherence_em", "response_table", "threshold_plane", "loss_curve", "health_bars")  # fmt: skip
+_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart on a selection, or why there is none.
+
+    Args:
+        frame: The data behind.
+        options: For the chart.
+        panels: Vega-Lite, one document each.
+        notes: What the figure says of itself.
+        missing: What the selection lacks, "" = nothing; `hint`: what to do about it.
+    """
+
+    frame: pd.DataFrame
+    options: dict[str, Any]
+    panels: list[dict[str, Any]]
+    notes: Sequence[str] = ()
+    missing: str = ""
+    hint: str = ""
+
+
+def names() -> list[str]:
+    """All charts, those that show misalignment first, new ones after those that are known here."""
+    known = figures.names()
+    return [name for name in _FIRST if name in known] + [name for name in known if name not in _FIRST]
+
+
+def show(selection: Selection) -> None:
+    """The index, and below it one chart large or a page of small ones; the address says which."""
+    every = names()
+    st.caption(
+        f"**{plain(selection.definition)}**: {plain(definitions.get(selection.definition).rule)}. "
+        f"{filters.INTERVALS[selection.interval]}"
+    )
+    about = "Choose one to see it large; choose it again for all. The names are those of the command `plot`."
+    chosen = st.pills("Charts", every, key="chart", bind="query-params", help=about)
+    if chosen:
+        _large(str(chosen), selection)
+        return
+    cards = st.container()  # above the control that says which
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        page = st.pagination(math.ceil(len(every) / AT_A_TIME), key="page", bind="query-params")
+        st.download_button(
+            "Download all as zip", lambda: figures.archive(core.home(), selection), "figures.zip", "application/zip",
+            icon=":material/folder_zip:", on_click="ignore", key="all-charts",
+            help="Every chart as PNG, SVG and Vega-Lite with its data as CSV. It takes some ten seconds.",
+        )  # fmt: skip
+    shown = every[(page - 1) * AT_A_TIME : page * AT_A_TIME]
+    with cards:
+        if _grid(shown, selection):
+            _go_on()
+
+
+def _grid(shown: list[str], selection: Selection) -> int:
+    """Cards, two beside each other, drawn until the time is up; returns how many still wait."""
+    until, waiting = time.monotonic() + BUDGET_S, 0
+    for start in range(0, len(shown), 2):
+        for place, name in zip(st.columns(2), shown[start : start + 2], strict=False):
+            with place.container(border=True, key=f"card-{name}"):
+                st.markdown(f"**{plain(charts.load(name).TITLE)}**")
+                st.caption(plain(charts.about(name)))
+                if time.monotonic() < until:
+                    _card(name, selection)
+                else:
+                    waiting += 1
+                    st.skeleton(height=_SMALL)
+    return waiting
+
+
+@st.fragment(run_every=0.2)
+def _go_on() -> None:
+    """Draw the page again for the charts that wait; those that are drawn already cost nothing."""
+    if st.session_state.pop("gallery-waits", False):
+        st.rerun()
+    st.session_state["gallery-waits"] = True
+
+
+def _card(name: str, selection: Selection) -> None:
+    found = _drawn(str(core.home().root), core.generation(), name, selection, True)
+    if found.missing:
+        _say_missing(found)
+        return
+    _small(found.panels)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        saving.menu(name, found.frame, found.options, f"gallery-{name}")
+        st.button("Open", icon=":material/open_in_full:", key=f"open-{name}", on_click=_open, args=(name,))
+        if len(found.panels) > _MOST_PANELS:
+            st.caption(f"{len(found.panels) - _MOST_PANELS} more in the large view")
+
+
+def _say_missing(found: Drawn) -> None:
+    st.info(f"{plain(found.missing[:1].upper() + found.missing[1:])}.  \n{plain(found.hint)}", icon=":material/info:")
+
+
+def _open(name: str) -> None:
+    st.session_state["chart"] = name
+
+
+def _large(name: str, selection: Selection) -> None:
+    st.subheader(charts.load(name).TITLE)
+    st.caption(plain(charts.about(name)))
+    found = _drawn(str(core.home().root), core.generation(), name, selection, False)
+    if found.missing:
+        _say_missing(found)
+        return
+    for note in found.notes:
+        st.caption(plain(note))
+    _panels(found.panels)
+    saving.menu(name, found.frame, found.options, f"large-{name}")
+    st.markdown("**The same on the command line**")
+    st.code(command(name, selection), language="bash", wrap_lines=True)
+    st.markdown(f"**The data behind**, {len(found.frame):,} rows")
+    st.dataframe(found.frame.head(_ROWS), hide_index=True, width="stretch")
+
+
+def command(name: str, selection: Selection) -> str:
+    """What draws the same chart into a file."""
+    words = ["python", "-m", "em_core", "plot", name, "--out", f"{name}.svg", "--definition", selection.definition]
+    words += ["--interval", selection.interval]
+    for flag, value in (("--judge", selection.judge_id), ("--judges", ",".join(selection.judges))):
+        words += [flag, value] if value else []
+    for flag, values in (("--runs", selection.run_ids), ("--questions", selection.question_sets)):
+        words += [flag, ",".join(values)] if values else []
+    if selection.in_domain is not None:
+        words += ["--in-domain", "yes" if selection.in_domain else "no"]
+    return shlex.join(words)
+
+
+def _small(panels: list[dict[str, Any]]) -> None:
+    """The first panels below each other, one legend for all."""
+    shown = panels[:_MOST_PANELS]
+    for spec in shown[:-1]:
+        st.vega_lite_chart(spec={**charts.without_legends(spec), "height": spec.get("height", _SMALL) - 70})
+    st.vega_lite_chart(spec=shown[-1])
+
+
+def _panels(panels: list[dict[str, Any]]) -> None:
+    for start in range(0, len(panels), _COLUMNS):
+        row = panels[start : start + _COLUMNS]
+        for place, spec in zip(st.columns(min(_COLUMNS, len(panels))), row, strict=False):
+            place.vega_lite_chart(spec=spec)
+
+
+@st.cache_data(show_spinner=False, max_entries=96)
+def _drawn(root: str, generation: str, name: str, selection: Selection, small: bool) -> Drawn:
+    try:
+        frame, options = figures.load(name).frame(Home(core.home().root), selection)
+        if small:
+            return Drawn(frame, options, charts.quick_panels(name, frame, options, _SMALL))
+        panels, notes = charts.taken_apart(name, frame, options, _LARGE)
+        return Drawn(frame, options, panels, notes)
+    except EMError as error:
+        return Drawn(pd.DataFrame(), {}, [], [], error.message, error.hint)
