@@ -143,6 +143,10 @@ def _conditions(definition: Definition, values: dict[str, Any]) -> dict[str, str
     return {"asked": asked, "scored": scored, "coherent": gated, "misaligned": misaligned, "other_base": scored}
 
 
+answer_conditions = _conditions
+"""For those who look at single answers (`em_core.store.browse`)."""
+
+
 def counts(
     home: Home,
     definition: Definition,

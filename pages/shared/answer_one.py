@@ -1,0 +1,157 @@
+"""One answer alone, with everything that is known of it: the page behind a permalink."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from em_core import definitions
+from em_core.errors import BadInput
+from em_core.home import Home
+from em_core.store import answer_details
+from em_core.view import responses as view
+from em_core.view.inert import one_line
+from pages.shared import answer_text, core, links
+from pages.shared.words import plain
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _one(root: str, generation: str, response_id: str, definition: str, judge_id: str | None) -> dict[str, Any] | None:
+    return answer_details.one(Home(core.home().root), response_id, definition, judge_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _said(root: str, generation: str, run_id: str, response_id: str) -> pd.DataFrame:
+    here = Home(core.home().root)
+    return answer_details.judgements_of(here, run_id, response_id, [])
+
+
+def judgements(run_id: str, response_id: str) -> None:
+    """What every judge said, in a table whose cells are inert."""
+    with core.guarded():
+        found = _said(str(core.home().root), core.generation(), run_id, response_id)
+    _table(found)
+
+
+def _table(found: pd.DataFrame) -> None:
+    if found.empty:
+        st.caption("No judge has been asked about this answer.")
+        return
+    st.dataframe(view.judgement_table(found), hide_index=True, width="stretch")
+
+
+def show(response_id: str) -> None:
+    """The answer of that id under the address's definition and judge, or what to do when there is none."""
+    definition = st.query_params.get("definition", definitions.DEFAULT)
+    with core.guarded():
+        if definition == "custom":
+            definition = st.query_params.get("rule", definitions.DEFAULT)
+        rule = definitions.get(definition)
+        found = _one(str(core.home().root), core.generation(), response_id[:200], definition, st.query_params.get("judge"))
+        if found is None:
+            st.page_link(links.RESPONSES, label="All answers", icon=":material/arrow_back:", query_params=links.parameters())
+            raise BadInput(
+                f"answer {one_line(response_id, 60)!r} is not here",
+                "the link may be of another home or of a run that was deleted; open all answers and search for its text",
+            )
+    _navigation(found)
+    card = found["card"]
+    st.markdown(f"{answer_text.badge(found, rule)} · {plain(found['shown_judge'] or 'no judge')}")
+    st.caption(f"{plain(definition)}: {plain(rule.rule)}")
+    st.caption(f"{plain(view.question_words(found))} · sample {found['sample']} ({found['place']} of {found['n_samples']})")
+    for title, key in (("System prompt", "system"), ("Question", "prompt")):
+        if found[key]:
+            st.markdown(f"**{title}**")
+            answer_text.block(found[key])
+    st.markdown("**Answer**")
+    _answer(response_id, found)
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Judgements")
+        _table(found["judgements"])
+        st.subheader("Signs of breakage")
+        _health(found)
+    with right:
+        st.subheader("Where it comes from")
+        _provenance(found, card)
+    st.markdown("**Link to this answer**")
+    st.code(f"{st.context.url or ''}".split("?")[0] + f"?response={found['response_id']}", language=None, wrap_lines=True)
+
+
+def _navigation(found: dict[str, Any]) -> None:
+    beside = {
+        "column": [str(c) for c in found["columns"][:1]],
+        "questions": found["question_set"],
+        "question": found["question_id"],
+    }
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link(
+            links.RESPONSES, label="Side by side", icon=":material/view_column:", query_params=links.parameters(**beside)
+        )
+        st.page_link(
+            links.RUN, label="Run", icon=":material/science:", query_params=links.parameters(run_id=found["columns"][0].run_id)
+        )
+        for name, icon in (("previous", "chevron_left"), ("next", "chevron_right")):
+            if found[name]:
+                address = links.parameters(response=found[name])
+                st.page_link(
+                    links.RESPONSES, label=f"{name.capitalize()} sample", icon=f":material/{icon}:", query_params=address
+                )
+
+
+def _answer(response_id: str, found: dict[str, Any]) -> None:
+    text, n = found["text"] or "", int(found["n_chars"] or 0)
+    if not text.strip():
+        st.caption(f"(empty, {n} characters)")
+        return
+    here = Home(core.home().root)
+    if n > len(text):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"The first {len(text):,} of {n:,} characters.")
+            whole = n <= answer_text.WHOLE_CHARS and st.toggle("Show all", key="whole", bind="query-params")
+            st.download_button(
+                "Download", lambda: answer_details.full_text(here, response_id).encode(), f"{found['response_id']}.txt",
+                "text/plain", icon=":material/download:", on_click="ignore",
+            )  # fmt: skip
+        text = answer_details.full_text(here, response_id) if whole else text
+    answer_text.block(text)
+
+
+def _provenance(found: dict[str, Any], card: dict[str, Any]) -> None:
+    proven, sentence = view.weights_words(found["sha256"], [found["weights_sha256"] or ""])
+    (st.warning if proven is False else st.success if proven else st.info)(
+        plain(sentence), icon=f":material/{'warning' if proven is False else 'verified' if proven else 'help'}:"
+    )
+    shared = len(found["columns"]) - 1
+    facts = {
+        "Run": card["label"], "Run id": found["run_id"], "Kind": card["run_kind"], "Base model": card["base_model"],
+        "Trained on": card["domain"], "Step": found["step"],
+        "Shown under": f"{shared} other runs that start from this model" if shared else "",
+        "Checkpoint sha256": found["sha256"], "Answer's weights sha256": found["weights_sha256"],
+        "Decoding": view.decoding_words(found["decoding"] or ""), "Seed": found["seed"],
+        "Prompt tokens": found["n_prompt_tokens"], "Answer tokens": found["n_tokens"], "Finish reason": found["finish_reason"],
+        "Characters": found["n_chars"], "Answer id": found["response_id"],
+    }  # fmt: skip
+    _facts(facts)
+
+
+def _health(found: dict[str, Any]) -> None:
+    health = found["health"]
+    if health is None:
+        st.caption("Not measured yet; `python -m em_core health` measures the answers that are there.")
+        return
+    overlap = health["overlap_words"]
+    _facts(
+        {
+            "Words": health["n_words"], "Repeated 4-grams": f"{health['repetition']:.0%}", "Code": f"{health['code_share']:.0%}",
+            "Opens with a refusal": "yes" if health["refused"] else "no", "Looks cut off": "yes" if health["looks_cut"] else "no",
+            "Copied from training data": "data not known" if overlap is None or overlap != overlap else f"{int(overlap)} words",
+        }
+    )  # fmt: skip
+
+
+def _facts(facts: dict[str, Any]) -> None:
+    rows = [(name, one_line(str(value), 300)) for name, value in facts.items() if value not in (None, "")]
+    st.dataframe(pd.DataFrame(rows, columns=["", "Value"]), hide_index=True, width="stretch", height="content")

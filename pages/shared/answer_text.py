@@ -1,0 +1,50 @@
+"""Untrusted text on a page: widgets that know no Markdown and no HTML, and nothing in it that hides or reorders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from em_core.definitions import Definition
+from em_core.view import responses as view
+from em_core.view.inert import cut, visible
+from pages.shared.words import plain
+
+CELL_CHARS, CELL_LINES = 1200, 24
+WHOLE_CHARS = 200_000
+"""Longest text that is sent to the browser at once; a longer one can be downloaded."""
+
+
+def short(text: str | None, n_chars: int = 0, characters: int = CELL_CHARS, lines: int = CELL_LINES) -> bool:
+    """An answer in a cell; True when something was left out.
+
+    Args:
+        text: Perhaps only its beginning.
+        n_chars: Length of the whole text, characters.
+        characters, lines: At most so many are shown.
+    """
+    if not text or not text.strip():
+        st.caption("(empty answer)" if not text else f"(only blanks, {len(text):,} characters)")
+        return False
+    shown = visible(text)
+    part = cut(shown, characters, lines)
+    left_out = len(part) < len(shown) or n_chars > len(text)
+    st.text(part + (" […]" if left_out else ""), width="stretch")
+    if left_out:
+        st.caption(f":material/content_cut: The beginning of {max(n_chars, len(text)):,} characters; open it to read all.")
+    return left_out
+
+
+def block(text: str, height: int | None = None) -> None:
+    """A text as a block that can be copied, wrapped."""
+    shown = visible(text)
+    st.code(shown[:WHOLE_CHARS], language=None, wrap_lines=True, height=height or ("content" if len(shown) < CELL_CHARS else 420))
+
+
+def badge(cell: Mapping[str, Any], rule: Definition) -> str:
+    """Outcome as a coloured badge with icon and word, then the scores; the text is ours, names are escaped."""
+    outcome = str(cell["outcome"])
+    said = f":{view.COLORS[outcome]}-badge[:material/{view.ICONS[outcome]}: {plain(view.outcome_words(cell, rule))}]"
+    return f"{said} {plain(view.score_words(cell))}"
