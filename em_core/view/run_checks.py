@@ -117,7 +117,11 @@ def _judged(known: Known) -> list[Check]:
 def _files(known: Known, disk: Mapping[int, str] | None) -> list[Check]:
     n_bad = len(known.quarantined)
     found = [
-        Check("bad", f"{n_bad:,} lines of its event files were damaged and put aside; see Log.")
+        Check(
+            "bad",
+            f"{n_bad:,} {'line' if n_bad == 1 else 'lines'} of its event files {'was' if n_bad == 1 else 'were'} damaged "
+            "and put aside; see Log.",
+        )
         if n_bad
         else Check("good", "No line of its event files was damaged.")
     ]

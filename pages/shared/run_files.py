@@ -136,7 +136,10 @@ def log(run: Known) -> None:
     if run.quarantined.empty:
         st.caption("No line of them was damaged.")
         return
-    st.warning(f"{len(run.quarantined):,} lines were damaged and put aside.", icon=":material/report:")
+    n = len(run.quarantined)
+    st.warning(
+        "One line was damaged and put aside." if n == 1 else f"{n:,} lines were damaged and put aside.", icon=":material/report:"
+    )
     bad = [
         (
             inert(str(r["file"]).rsplit("/", 1)[-1]),
