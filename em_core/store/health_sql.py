@@ -28,14 +28,24 @@ WITH shown AS (
     SELECT DISTINCT shown.source_run_id, questions.question_set, questions.question_id, shown.run_id, true AS in_domain
     FROM questions JOIN shown ON source_run_id = questions.run_id
     WHERE questions.domain <> '' AND list_contains(string_split(shown.domain, '+'), questions.domain)
-), twice AS (
-    SELECT response_id FROM answer_health GROUP BY response_id HAVING count(*) > 1
-), measured AS (
-    SELECT * EXCLUDE (run_id, t) FROM answer_health ANTI JOIN twice USING (response_id)
+), sources AS (
+    SELECT DISTINCT source_run_id FROM shown
+), elsewhere AS (
+    SELECT run_id FROM run_totals WHERE n_responses = 0
+), found AS (
+    SELECT * EXCLUDE (t), t AS measured_t FROM answer_health WHERE run_id IN (SELECT source_run_id FROM sources)
     UNION ALL
-    SELECT * EXCLUDE (run_id, t) FROM (
-        SELECT * FROM answer_health SEMI JOIN twice USING (response_id)
-        QUALIFY row_number() OVER (PARTITION BY response_id ORDER BY t DESC, run_id DESC) = 1
+    SELECT * EXCLUDE (t), t AS measured_t FROM answer_health
+    WHERE run_id IN (SELECT run_id FROM elsewhere)
+      AND response_id IN (SELECT response_id FROM scores WHERE run_id IN (SELECT source_run_id FROM sources))
+), twice AS (
+    SELECT response_id FROM found GROUP BY response_id HAVING count(*) > 1
+), measured AS (
+    SELECT * EXCLUDE (run_id, measured_t) FROM found ANTI JOIN twice USING (response_id)
+    UNION ALL
+    SELECT * EXCLUDE (run_id, measured_t) FROM (
+        SELECT * FROM found SEMI JOIN twice USING (response_id)
+        QUALIFY row_number() OVER (PARTITION BY response_id ORDER BY measured_t DESC, run_id DESC) = 1
     )
 ), answers AS (
     SELECT shown.run_id, shown.domain, responses.step, responses.question_set, responses.question_id,
@@ -46,7 +56,8 @@ WITH shown AS (
     LEFT JOIN places ON places.source_run_id = responses.run_id AND places.question_set = responses.question_set
         AND places.question_id = responses.question_id AND places.run_id = shown.run_id
     LEFT JOIN measured ON measured.response_id = responses.response_id
-    WHERE $sets IS NULL OR responses.question_set IN (SELECT unnest($sets::VARCHAR[]))
+    WHERE responses.run_id IN (SELECT source_run_id FROM sources)
+      AND ($sets IS NULL OR responses.question_set IN (SELECT unnest($sets::VARCHAR[])))
 ), odd AS (
     SELECT response_id, judge_id FROM scores
     WHERE judge_id IS NOT NULL AND run_id IN (SELECT source_run_id FROM shown)
