@@ -162,7 +162,7 @@ class _Done:
 def _write(found: Results, stage: Path, parts: tuple[str, ...], progress: Progress, name: str) -> _Done:
     private = Private(found.home)
     about = _about(found)
-    drawn = drawings.draw(found.home, found.selection, private) if {"figures", "report"} & set(parts) else []
+    drawn = drawings.draw(found.home, found.drawn, private) if {"figures", "report"} & set(parts) else []
     before, whole = 0.0, sum(_SHARE[part] for part in parts) / 0.95
 
     def tell(share: float, what: str) -> None:

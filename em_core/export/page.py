@@ -146,7 +146,7 @@ def _library() -> str:
     import vl_convert  # loads a browser engine: only for files
 
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    script = str(vl_convert.javascript_bundle(None, vl_version=version))
+    script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
     return re.sub(r"</(script)", r"<\\/\1", script, flags=re.IGNORECASE).replace("<!--", "<\\!--")
 
 

@@ -105,6 +105,14 @@ class Results:
         )  # fmt: skip
         return found if chosen.in_domain is None else found[found["in_domain"] == chosen.in_domain]
 
+    @property
+    def drawn(self) -> Selection:
+        """What the figures show: with several question sets, the training domain's questions and all others, each pooled."""
+        chosen = self.selection
+        sets, inside = self.rates["question_set"].nunique(), self.rates["in_domain"].nunique()
+        one = chosen.question_sets is not None or chosen.in_domain is not None or sets < 3 or inside < 2
+        return chosen if one else chosen.but(pooled=True)
+
     @cached_property
     def last(self) -> pd.DataFrame:
         """The rates of each run's last scored step, one row per run, question set and in_domain."""
