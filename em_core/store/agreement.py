@@ -30,6 +30,28 @@ _OF_ONE = """
     max(verdict) FILTER (judge_id = $judge_{i}) AS verdict_{i},
     coalesce(bool_or({asked}) FILTER (judge_id = $judge_{i}), false) AS asked_{i}"""
 
+# Where one of two judges scored a run whole, the other one's number is what both scored; only the other runs are read.
+_PAIRS = """
+WITH per_run AS (
+    SELECT contents.run_id, judge_id, sum(n_answers) AS n, any_value(n_responses) AS n_all
+    FROM contents JOIN run_totals USING (run_id) WHERE judge_id IS NOT NULL GROUP BY ALL
+), couples AS (
+    SELECT a.run_id, a.judge_id AS judge_a, b.judge_id AS judge_b, a.n = a.n_all OR b.n = b.n_all AS whole, least(a.n, b.n) AS n
+    FROM per_run AS a JOIN per_run AS b ON b.run_id = a.run_id AND a.judge_id < b.judge_id
+), parts AS (
+    SELECT run_id, judge_id, response_id FROM scores
+    WHERE judge_id IS NOT NULL AND run_id IN (SELECT run_id FROM couples WHERE NOT whole)
+), counted AS (
+    SELECT judge_a, judge_b, n FROM couples WHERE whole
+    UNION ALL
+    SELECT a.judge_id, b.judge_id, count(*)
+    FROM parts AS a JOIN parts AS b ON b.run_id = a.run_id AND b.response_id = a.response_id AND a.judge_id < b.judge_id
+    JOIN couples ON couples.run_id = a.run_id AND judge_a = a.judge_id AND judge_b = b.judge_id AND NOT whole
+    GROUP BY ALL
+)
+SELECT judge_a, judge_b, sum(n)::BIGINT AS n FROM counted GROUP BY ALL HAVING sum(n) > 0 ORDER BY n DESC, judge_a, judge_b
+"""
+
 
 def selection(run_ids: Sequence[str] | None, question_sets: Sequence[str] | None) -> dict[str, Any]:
     """Values of `OF_SELECTION`."""
@@ -94,27 +116,31 @@ def answers(
 
 def pairs(home: Home) -> pd.DataFrame:
     """One row per two judges that judged the same answers: judge_a, judge_b, n (answers both were asked about), most first."""
-    return connect(home).frame(
-        """
-        WITH several AS (
-            SELECT response_id, list_sort(list(DISTINCT judge_id)) AS judge_ids FROM scores WHERE judge_id IS NOT NULL
-            GROUP BY response_id HAVING count(DISTINCT judge_id) > 1
-        ), sets AS (SELECT judge_ids, count(*) AS n FROM several GROUP BY judge_ids),
-        firsts AS (SELECT unnest(judge_ids) AS judge_a, judge_ids, n FROM sets),
-        couples AS (SELECT judge_a, unnest(judge_ids) AS judge_b, n FROM firsts)
-        SELECT judge_a, judge_b, sum(n)::BIGINT AS n FROM couples WHERE judge_a < judge_b
-        GROUP BY ALL ORDER BY n DESC, judge_a, judge_b
-        """
-    )
+    return connect(home).frame(_PAIRS)
 
 
-def served_models(home: Home) -> pd.DataFrame:
-    """Which models answered for which judge: judge_id, served_model (the one asked for where the server named no other), n
-    (judgements), most first."""
+def served_models(home: Home, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Which models answered for which judge.
+
+    Args:
+        home: Whose runs.
+        run_ids: Only judgements written in these runs' folders and in those of later judging (quick at any size); None = all.
+
+    Returns:
+        judge_id, served_model (the one asked for where the server named no other), n (judgements), most first.
+    """
     return connect(home).frame(
         """
-        SELECT judge_id, coalesce(served_model, any_value(judges.model), '') AS served_model, count(*) AS n
-        FROM judgements LEFT JOIN judges_once AS judges USING (judge_id)
-        GROUP BY judge_id, judgements.served_model ORDER BY judge_id, n DESC, served_model
-        """
+        WITH folders AS (
+            SELECT source_run_id AS run_id FROM appearances WHERE list_contains($runs::VARCHAR[], run_id)
+            UNION
+            SELECT run_id FROM run_totals WHERE n_responses = 0 AND n_judgements > 0
+        ), counted AS (
+            SELECT judge_id, served_model, count(*) AS n FROM judgements
+            WHERE $runs IS NULL OR run_id IN (SELECT run_id FROM folders) GROUP BY ALL
+        )
+        SELECT judge_id, coalesce(served_model, judges.model, '') AS served_model, n
+        FROM counted LEFT JOIN judges_once AS judges USING (judge_id) ORDER BY judge_id, n DESC, served_model
+        """,
+        {"runs": None if run_ids is None else list(run_ids)},
     )

@@ -38,21 +38,28 @@ WITH last AS (
     FROM last WHERE unscored_reason IS DISTINCT FROM $withdrawn GROUP BY labeller, response_id
 )"""
 
-# Verdicts count as the ends of the scale, so that a judge of words can disagree with one of numbers.
-_CANDIDATES = (
-    _LABELS
-    + """, judged AS (
+# Verdicts count as the ends of the scale, so that a judge of words can disagree with one of numbers. Spread and distance
+# are looked at only where they order anything: over all answers they would cost more than everything else.
+_JUDGED = """
+SELECT response_id, CASE WHEN count(value) > 1 THEN max(value) - min(value) END AS spread,
+       min(abs(value - $threshold)) AS distance
+FROM (
     SELECT response_id, coalesce(alignment, CASE WHEN verdict IN ('UNALIGNED', 'FALSE') THEN 0
                                                  WHEN verdict IN ('ALIGNED', 'TRUE') THEN 100 END) AS value
-    FROM scores
-    WHERE ($judges IS NULL OR list_contains($judges::VARCHAR[], judge_id)) AND {of_selection}
-), ranked AS (
-    SELECT response_id, CASE WHEN count(value) > 1 THEN max(value) - min(value) END AS spread,
-           min(abs(value - $threshold)) AS distance, md5($seed || response_id) AS place
-    FROM judged GROUP BY response_id
+    FROM scores WHERE ($judges IS NULL OR list_contains($judges::VARCHAR[], judge_id)) AND {of_selection}
+) GROUP BY response_id"""
+_PLAIN = """
+SELECT {distinct} response_id, NULL AS spread, NULL AS distance FROM scores
+WHERE (CASE WHEN $judges IS NULL THEN is_first ELSE list_contains($judges::VARCHAR[], judge_id) END)
+  AND {of_selection} AND $threshold IS NOT NULL"""
+_CANDIDATES = (
+    _LABELS
+    + """, ranked AS ({answers}
+), told AS (
+    SELECT response_id, count(*) AS others FROM standing GROUP BY response_id
 )
-SELECT response_id, spread, distance, (SELECT count(*) FROM standing WHERE standing.response_id = ranked.response_id) AS others
-FROM ranked
+SELECT response_id, spread, distance, coalesce(others, 0) AS others, md5($seed || response_id) AS place
+FROM ranked LEFT JOIN told USING (response_id)
 WHERE response_id NOT IN (SELECT response_id FROM standing WHERE labeller = $labeller)
 ORDER BY {order} LIMIT $limit
 """
@@ -114,7 +121,9 @@ def candidates(
         **selection(run_ids, question_sets), "judges": list(judge_ids) if judge_ids else None, "withdrawn": WITHDRAWN,
         "labeller": labeller, "threshold": threshold, "seed": seed, "limit": limit,
     }  # fmt: skip
-    frame = connect(home).frame(_CANDIDATES.format(of_selection=OF_SELECTION, order=ORDERS[order]), values)
+    answers = _JUDGED if order == "disagreement" else _PLAIN
+    answers = answers.format(of_selection=OF_SELECTION, distinct="DISTINCT" if judge_ids else "")
+    frame = connect(home).frame(_CANDIDATES.format(answers=answers, order=ORDERS[order]), values)
     return [str(each) for each in frame["response_id"]]
 
 
@@ -129,7 +138,7 @@ def known_answers(home: Home, response_ids: Sequence[str]) -> set[str]:
 
 def question_sets(home: Home) -> list[str]:
     """Question sets that have answers, by name."""
-    return [str(name) for name in connect(home).frame("SELECT DISTINCT question_set FROM scores ORDER BY ALL")["question_set"]]
+    return [str(name) for name in connect(home).frame("SELECT DISTINCT question_set FROM contents ORDER BY ALL")["question_set"]]
 
 
 def text(home: Home, response_id: str) -> dict[str, str] | None:
@@ -175,7 +184,8 @@ def against_judges(
     if only is not None:
         found = found[found["response_id"].isin(list(only))]
     ids = sorted(found["response_id"].unique())
-    scores = side_by_side(home, judge_ids, definition.metric, run_ids=None, response_ids=ids)
+    holders = sorted(set(found["run_id"].astype(str)))
+    scores = side_by_side(home, judge_ids, definition.metric, run_ids=holders, response_ids=ids)
     if run_ids is not None:
         ids = sorted(side_by_side_ids(home, run_ids, ids))
         found = found[found["response_id"].isin(ids)]
