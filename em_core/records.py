@@ -66,8 +66,8 @@ class RunFacts(Record):
 
     kind: ClassVar[str] = "run_facts"
     table: ClassVar[str] = "run_facts"
-    n_params: int
-    size_b: float  # parameters of the base model, billions
+    n_params: int | None  # None = not known (an imported run)
+    size_b: float | None  # parameters of the base model, billions
     n_rows: int
     steps_per_epoch: int
     total_steps: int

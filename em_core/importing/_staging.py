@@ -1,0 +1,161 @@
+"""Runs in the making: event files in a hidden folder, renamed into ``runs/`` when all of them are whole.
+
+runs/.importing-<random>/lease               held while somebody imports; free = left over, removed next time
+runs/.importing-<random>/<run_id>/events/    answers.jsonl: questions, answers, judgements, published rates
+                                             import.jsonl: the run's card, facts, states, the imported files
+runs/.importing-<random>/<run_id>/import.json  which files, which runs came with them
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from em_core import durable
+from em_core.errors import WorkFailed
+from em_core.home import Home
+from em_core.lease import Lease
+from em_core.records import Record
+
+CARD = "import.json"
+_PREFIX = ".importing-"
+_FLUSH = 1 << 20
+
+
+def line(kind: str, t: float, fields: Mapping[str, Any]) -> str:
+    """One event line, as `em_core.events.EventWriter` writes it."""
+    body = {name: _clean(value) for name, value in fields.items() if name not in ("kind", "t")}
+    return json.dumps({"kind": kind, "t": t, **body}, ensure_ascii=False, allow_nan=False)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+class Stage:
+    """The hidden folder of one import; leave it by `commit`, or nothing of it stays.
+
+    Args:
+        home: Where the runs will be.
+    """
+
+    def __init__(self, home: Home, folder: Path) -> None:
+        self._home = home
+        self._folder = folder
+        self._waiting: dict[tuple[str, str], list[str]] = {}
+        self._held = 0
+        self.runs: set[str] = set()
+
+    def write(self, run_id: str, record: Record, t: float, file: str = "answers") -> None:
+        """Add an event to a run."""
+        self.write_line(run_id, line(record.kind, t, record.as_event()), file)
+
+    def write_line(self, run_id: str, text: str, file: str = "answers") -> None:
+        """Add an event line to a run."""
+        self.runs.add(run_id)
+        self._waiting.setdefault((run_id, file), []).append(text)
+        self._held += len(text)
+        if self._held >= _FLUSH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits to the files."""
+        for (run_id, file), lines in self._waiting.items():
+            events = self._folder / run_id / "events"
+            events.mkdir(parents=True, exist_ok=True)
+            with (events / f"{file}.jsonl").open("a", encoding="utf-8", newline="\n") as out:
+                out.write("\n".join(lines) + "\n")
+        self._waiting.clear()
+        self._held = 0
+
+    def card(self, run_id: str, content: dict[str, Any]) -> None:
+        """Write ``import.json`` of a run."""
+        folder = self._folder / run_id
+        folder.mkdir(exist_ok=True)
+        (folder / CARD).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    def path(self, run_id: str) -> Path:
+        """Where a run is while it is made."""
+        return self._folder / run_id
+
+    def rename(self, run_id: str, other: str) -> None:
+        """Make this run under another name."""
+        self.flush()
+        os.rename(self._folder / run_id, self._folder / other)
+        self.runs = (self.runs - {run_id}) | {other}
+
+    def drop(self, run_id: str) -> None:
+        """Make this run no more."""
+        self.flush()
+        shutil.rmtree(self._folder / run_id, ignore_errors=True)
+        self.runs.discard(run_id)
+
+    def commit(self) -> list[str]:
+        """Move every run into ``runs/``; returns those that were there already (and stay as they are)."""
+        self.flush()
+        there = []
+        for run_id in sorted(self.runs):
+            source = self._folder / run_id
+            for path in [*sorted(source.rglob("*")), source]:
+                durable.sync(path)
+        for run_id in sorted(self.runs):
+            target = self._home.run_dir(run_id)
+            try:
+                if target.exists():
+                    raise FileExistsError
+                os.rename(self._folder / run_id, target)
+            except OSError as error:
+                if not target.exists():
+                    raise
+                del error
+                there.append(run_id)
+        durable.sync(self._home.runs)
+        return there
+
+
+@contextlib.contextmanager
+def staged(home: Home) -> Iterator[Stage]:
+    """A stage that is gone when the block ends, whatever happened.
+
+    Raises:
+        Refused: This is a read-only demonstration.
+        WorkFailed: Disk full, or not writable; nothing is left behind.
+    """
+    home.writable("Importing results")
+    home.prepare()
+    remove_left_overs(home)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home.runs))
+        with Lease(folder / "lease") as lease:
+            lease.acquire()
+            try:
+                yield Stage(home, folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise WorkFailed(
+            f"{home.runs}: not imported ({error.strerror or error}); nothing was left behind",
+            "free disk space, then import again",
+        ) from error
+
+
+def remove_left_overs(home: Home) -> None:
+    """Remove what imports that were killed left behind."""
+    for folder in home.runs.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime < 5 and not (folder / "lease").exists():
+                continue  # somebody is just beginning
+            with Lease(folder / "lease") as lease:
+                if lease.acquire():
+                    shutil.rmtree(folder, ignore_errors=True)
