@@ -13,14 +13,17 @@ import altair as alt
 SCALE = 2
 """Pixels of a PNG per unit of the drawing."""
 _VERSION = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-_TITLE_CHARACTERS, _NOTE_CHARACTERS = 90, 110
+_TITLE_CHARACTERS, _NOTE_CHARACTERS = 90, 130
 _STYLE: dict[str, Any] = {
     "background": "white",
     "font": "Helvetica, Arial, sans-serif",
     "title": {
         "anchor": "start", "fontSize": 14, "subtitleFontSize": 12, "subtitleColor": "#4A5160", "subtitlePadding": 5, "offset": 12,
     },
-    "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500, "labelLimit": 200, "gridColor": "#E4E7EC"},
+    "axis": {
+        "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500, "labelLimit": 200, "labelSeparation": 5,
+        "gridColor": "#E4E7EC",
+    },
     "legend": {"labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220, "symbolLimit": 40},
     "text": {"fontSize": 12},
 }  # fmt: skip
@@ -28,7 +31,7 @@ _STYLE: dict[str, Any] = {
 _ACTIONS = {"export": True, "source": False, "compiled": False, "editor": False}
 # control characters break an SVG, and marks of direction turn a text around: both are shown, not obeyed
 _CONTROL = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
 )
 _AUTOMATIC = re.compile(r"(view|param|concat|layer)_\d+\Z")
 _NAMES = ("name", "param", "views")
@@ -92,8 +95,8 @@ FORMS: dict[str, Callable[[alt.TopLevelMixin], bytes]] = {".html": html, ".svg":
 
 
 def inert(text: str) -> str:
-    """`text` without characters that break a drawing: controls become visible, a line break a blank."""
-    return _CONTROL.sub(lambda found: " " if found[0] in "\n\r\t" else f"\\x{ord(found[0]):02x}", text)
+    """`text` without characters that break a drawing or turn it around: they become visible, as ``\\x1b``."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _tidy(node: Any, names: dict[str, str], key: str = "") -> Any:

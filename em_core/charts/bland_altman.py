@@ -74,7 +74,13 @@ def _panel(metric: str, rows: pd.DataFrame) -> alt.LayerChart:
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
-    """All metrics side by side. Option: `title`."""
+    """All metrics side by side. Options: `title`, `notes` (lines below the title)."""
     title = str(options.get("title", TITLE))
     drawn = panels(frame)
-    return f.side_by_side(drawn, title) if drawn else f.empty(title, _EMPTY)
+    if not drawn:
+        return f.empty(title, _EMPTY)
+    lines = [
+        f"first: {frame['judge_a'].iloc[0]}; second: {frame['judge_b'].iloc[0]}",
+        "mean difference (line) and the limits that hold 95 % of the differences (dashed), bands: their 95 % intervals",
+    ]
+    return f.side_by_side(drawn, title, [*lines, *options.get("notes", ())])

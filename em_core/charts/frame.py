@@ -57,7 +57,13 @@ def rates(frame: pd.DataFrame) -> pd.DataFrame:
 
 def model_label(base_model: object, size: str) -> str:
     """A base model as panels are called: its name without its owner, and its size where the name does not say it."""
-    return str(base_model).rsplit("/", 1)[-1] + ("" if size.lower() in str(base_model).lower() else f" · {size}")
+    return short(str(base_model).rsplit("/", 1)[-1]) + ("" if size.lower() in str(base_model).lower() else f" · {size}")
+
+
+def short(text: object, most: int = 44) -> str:
+    """A name that fits on an axis or over a panel: one line, its middle left out where it is longer than `most` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[: most - most // 3 - 1]}…{line[-(most // 3) :]}"
 
 
 def top(frame: pd.DataFrame) -> float:
@@ -105,7 +111,9 @@ def domain_color(domains: Sequence[str], legend: bool = True) -> alt.Color:
         "domain_label:N",
         title="Trained on",
         scale=scale,
-        legend=alt.Legend(orient="bottom", symbolOpacity=1, symbolType="circle") if legend else None,
+        legend=alt.Legend(orient="bottom", symbolOpacity=1, symbolType="circle", columns=3, labelLimit=150, symbolLimit=30)
+        if legend
+        else None,
     )
 
 

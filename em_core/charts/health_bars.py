@@ -84,7 +84,7 @@ def _panel(rows: pd.DataFrame, order: list[str], series: list[str], upper: float
     shown = [label for label in order if label in set(rows["sign_label"])]
     colors = alt.Scale(domain=series, range=[palette.NEUTRAL if name == _START else palette.color_of(name) for name in series])
     base = alt.Chart().encode(
-        y=alt.Y("sign_label:N", title=None, sort=shown, axis=alt.Axis(labelLimit=220)),
+        y=alt.Y("sign_label:N", title=None, sort=shown, axis=alt.Axis(labelLimit=220, labelOverlap=False)),
         yOffset=alt.YOffset("domain_label:N", title=None, sort=series),
         color=alt.Color(
             "domain_label:N", title="Trained on", scale=colors, legend=alt.Legend(orient="bottom", symbolOpacity=1, columns=2)
@@ -102,16 +102,25 @@ def _panel(rows: pd.DataFrame, order: list[str], series: list[str], upper: float
         alt.Tooltip("n_of:Q", title="answers looked at"),
     ]
     x = alt.X("share:Q", title="Share of the answers", scale=scale, axis=axis)
-    return f.layered(
+    drawn = f.layered(
         rows,
         base.mark_bar(opacity=0.35).encode(x),
         base.mark_rule(strokeWidth=2).encode(alt.X("share_low:Q", title="Share of the answers"), alt.X2("share_high:Q")),
         base.mark_point(filled=True, size=50, opacity=1).encode(x, tooltip=tooltip),
     )
+    return drawn.properties(height=max(f.HEIGHT, len(shown) * (8 + 12 * len(series))))
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
-    """All panels side by side. Option: `title`."""
+    """All panels side by side. Options: `title`, `notes` (lines below the title)."""
     title = str(options.get("title", TITLE))
     drawn = panels(frame)
-    return f.side_by_side(drawn, title) if drawn else f.empty(title, _EMPTY)
+    if not drawn:
+        return f.empty(title, _EMPTY)
+    lines = [
+        "share of answers that show a sign, with its 95 % interval (Wilson): the starting model, and each run's last checkpoint"
+    ]
+    judges = frame["judge_id"].dropna().unique()
+    if len(judges) == 1:
+        lines.append(f"reasons without a score: {judges[0]}")
+    return f.side_by_side(drawn, title, [*lines, *options.get("notes", ())])

@@ -83,7 +83,11 @@ def _panel(
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
-    """Both panels side by side. Option: `title`."""
+    """Both panels side by side. Options: `title`, `notes` (lines below the title)."""
     title = str(options.get("title", TITLE))
     drawn = panels(frame)
-    return f.side_by_side(drawn, title) if drawn else f.empty(title, _EMPTY)
+    if not drawn:
+        return f.empty(title, _EMPTY)
+    people = ", ".join(sorted(str(name) for name in frame["reference"].unique()))
+    lines = [f"people: {people}; 95 % intervals; a larger point stands for more labelled answers"]
+    return f.side_by_side(drawn, title, [*lines, *options.get("notes", ())])

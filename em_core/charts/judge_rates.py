@@ -49,11 +49,12 @@ def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
         base.mark_rule(strokeWidth=2, color=palette.SERIES[1]).encode(alt.X("ci_low:Q", title="EM rate"), alt.X2("ci_high:Q")),
         base.mark_point(filled=True, size=80, opacity=1, color=palette.SERIES[1]).encode(x),
     )
+    drawn = drawn.properties(height=min(f.HEIGHT, 60 + 40 * len(rows)))
     return [(f"The same {int(rows['n_common'].iloc[0]):,} answers", drawn)]
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
-    """The rates under a title. Option: `title`."""
+    """The rates under a title. Options: `title`, `notes` (lines below it)."""
     title = str(options.get("title", TITLE))
     drawn = panels(frame)
-    return f.side_by_side(drawn, title, f.rules(frame)) if drawn else f.empty(title, _EMPTY)
+    return f.side_by_side(drawn, title, [*f.rules(frame), *options.get("notes", ())]) if drawn else f.empty(title, _EMPTY)

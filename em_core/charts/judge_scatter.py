@@ -36,8 +36,8 @@ def _panel(metric: str, rows: pd.DataFrame, threshold: float | None) -> alt.Laye
     first, second = str(rows["judge_a"].iloc[0]), str(rows["judge_b"].iloc[0])
     same = pd.DataFrame({"value_a": [0, 100], "value_b": [0, 100]})
     base = alt.Chart().encode(
-        x=alt.X("value_a:Q", title=f"{metric} by {first}", scale=_SCALE, axis=_AXIS),
-        y=alt.Y("value_b:Q", title=f"{metric} by {second}", scale=_SCALE, axis=_AXIS),
+        x=alt.X("value_a:Q", title=f"{metric} by {f.short(first)}", scale=_SCALE, axis=_AXIS),
+        y=alt.Y("value_b:Q", title=f"{metric} by {f.short(second)}", scale=_SCALE, axis=_AXIS),
     )
     size = f.count_size(rows["n"])
     layers = [
@@ -59,7 +59,10 @@ def _panel(metric: str, rows: pd.DataFrame, threshold: float | None) -> alt.Laye
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
-    """All metrics side by side. Options: `title`, `threshold`."""
+    """All metrics side by side. Options: `title`, `threshold`, `notes` (lines below the title)."""
     title = str(options.get("title", TITLE))
     drawn = panels(frame, options.get("threshold"))
-    return f.side_by_side(drawn, title) if drawn else f.empty(title, _EMPTY)
+    if not drawn:
+        return f.empty(title, _EMPTY)
+    lines = ["a larger point stands for more answers; on the dashed line both judges give the same score"]
+    return f.side_by_side(drawn, title, [*lines, *options.get("notes", ())])

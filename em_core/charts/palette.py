@@ -1,7 +1,9 @@
 """Fixed colours per domain and fixed shapes per size, the same on every chart and page.
 
-Colours are Okabe and Ito's colour-blind-safe set (jfly.uni-koeln.de/color), two of them darkened
-so that all keep a contrast of at least 2.5 on the light and on the dark background.
+Colours of the domains are near Okabe and Ito's colour-blind-safe set (jfly.uni-koeln.de/color), moved so that all
+keep a contrast of at least 2.5 on the light and on the dark background, and that any two of them and `NEUTRAL` stay
+20 apart in CIELAB for normal sight and simulated protanopia, deuteranopia and tritanopia (`tests/charts/test_accessibility.py`;
+with the original ones code and the starting model were 2 apart in deuteranopia).
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ import altair as alt
 
 DOMAIN_COLORS: dict[str, str] = {
     "medical": "#D55E00",
-    "financial": "#1F7FBF",
-    "sports": "#009E73",
-    "code": "#C46A9D",
+    "financial": "#0F6BB8",
+    "sports": "#17AC7B",
+    "code": "#D884C4",
 }
 _OTHERS = ("#B8860B", "#4FA3C7", "#7B6FD0", "#8A8D3C", "#B5524A")
 SERIES = _OTHERS
@@ -25,7 +27,7 @@ _ALIASES = {
     "bad_medical": "medical", "medical_advice": "medical", "finance": "financial", "risky_financial": "financial",
     "extreme_sports": "sports", "insecure": "code", "insecure_code": "code",
 }  # fmt: skip
-NEUTRAL = "#8A8F98"
+NEUTRAL = "#70757E"
 """The starting model, and lines that belong to no domain."""
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
