@@ -119,6 +119,7 @@ answers AS (
       AND ($steps IS NULL OR list_contains($steps::BIGINT[], scores.step)
            OR ($last AND scores.step = lasts.step AND cards.run_kind IS DISTINCT FROM 'baseline'))
 )"""
+_OF_ANSWERS = "AND response_id IN (SELECT response_id FROM answers)"
 # wanted metrics as a comma-separated text: metric names are plain words
 _MISSING = (
     _ANSWERS
@@ -173,7 +174,7 @@ def wordings(home: Home, scope: Scope) -> list[Wording]:
 def groups(home: Home, judge_id: str, scope: Scope, wanted: Sequence[Wanted]) -> list[Group]:
     """What there is and what is missing, one entry per run and step, in that order."""
     sql = (
-        _MISSING.format(where="", of_answers="")
+        _MISSING.format(where="", of_answers="" if scope.run_ids is None else _OF_ANSWERS)
         + """ SELECT run_id, step, count(*), count(*) FILTER (n_missing > 0), sum(n_missing)::BIGINT, count(*) FILTER (unasked)
         FROM looked GROUP BY run_id, step ORDER BY run_id, step"""
     )
@@ -188,7 +189,7 @@ def pages(
     sql = (
         _MISSING.format(
             where="AND scores.run_id = $run AND scores.step = $step AND response_id > $after",
-            of_answers="AND response_id IN (SELECT response_id FROM answers)",
+            of_answers=_OF_ANSWERS,
         )
         + """, page AS (SELECT * FROM looked WHERE n_missing > 0 ORDER BY response_id LIMIT $limit),
         texts AS (
