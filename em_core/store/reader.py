@@ -19,18 +19,18 @@ import pandas as pd
 
 from em_core.errors import WorkFailed
 from em_core.home import Home
-from em_core.store import database
+from em_core.store import database, public
 
 _LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
-    "memory_limit": "2GB",
+    "memory_limit": "600MB",  # of the 1.5 GB that the server may take with two generations open
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
 _ATTEMPTS = 20
 _HOMES = 4  # readers kept, one per home
 _lock = threading.Lock()
-_readers: dict[Path, Reader] = {}
+_readers: dict[tuple[Path, bool], Reader] = {}
 
 
 def generation(home: Home) -> str:
@@ -83,25 +83,30 @@ def connect(home: Home) -> Reader:
         WorkFailed: The file is there and is not a readable database of this project.
     """
     path = home.database
+    key = path, home.read_only
     with _lock:
         for _ in range(_ATTEMPTS):
             wanted = _generation(path)
-            cached = _readers.get(path)
+            cached = _readers.get(key)
             if cached is not None and cached.generation == wanted:
                 return cached
             try:
-                connection = _open(path, wanted)
+                connection = _open(path, wanted, home.read_only)
             except duckdb.Error as error:
                 if _generation(path) != wanted:
                     continue  # replaced while it was opened
+                if home.read_only:
+                    raise WorkFailed(
+                        "the database cannot be read", "whoever runs this demonstration has to look at it"
+                    ) from error
                 raise WorkFailed(
                     f"{path}: cannot be read ({str(error).splitlines()[0]})",
                     "`python -m em_core rebuild` makes it anew from the runs; nothing is lost",
                 ) from error
             if _generation(path) == wanted:
                 # the old reader is closed when the last cursor on it is gone
-                _readers.pop(path, None)
-                reader = _readers[path] = Reader(wanted, connection)
+                _readers.pop(key, None)
+                reader = _readers[key] = Reader(wanted, connection)
                 while len(_readers) > _HOMES:
                     del _readers[next(iter(_readers))]
                 return reader
@@ -112,10 +117,10 @@ def connect(home: Home) -> Reader:
 def forget(home: Home) -> None:
     """Let go of a home's reader, for a database that is about to go; queries that run on it end undisturbed."""
     with _lock:
-        _readers.pop(home.database, None)
+        _readers.pop((home.database, home.read_only), None)
 
 
-def _open(path: Path, wanted: str) -> duckdb.DuckDBPyConnection:
+def _open(path: Path, wanted: str, masked: bool) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config=_LIMITS)
     try:
         connection.execute("SET temp_directory = ?", [os.path.join(tempfile.gettempdir(), f"em-store-{os.getuid()}")])
@@ -123,6 +128,8 @@ def _open(path: Path, wanted: str) -> duckdb.DuckDBPyConnection:
             connection.execute("ATTACH ':memory:' AS store")
             connection.execute("USE store")
             database.create_tables(connection)
+        elif masked:
+            public.attach(connection, str(path).replace("'", "''"))
         else:
             quoted = str(path).replace("'", "''")
             connection.execute(f"ATTACH '{quoted}' AS store (READ_ONLY)")
