@@ -6,16 +6,13 @@ trains, and closing the browser stops nothing.
 
 import streamlit as st
 
-from pages.shared import core, links
+from pages.shared import core
 
 IMAGES = core.PROJECT / "docs" / "images"
 
 st.set_page_config(page_title="EM workbench", page_icon=str(IMAGES / "icon.svg"), layout="wide")
 st.logo(str(IMAGES / "logo.svg"), size="large", icon_image=str(IMAGES / "icon.svg"))
-# a chart's tooltip would stay behind when a click on it opens another page
-st.html("<style>body:not(:has([data-testid='stVegaLiteChart']:hover)) #vg-tooltip-element{visibility:hidden}</style>")
 core.start_background()
-links.arrive()
 
 page = st.navigation(
     {
