@@ -50,7 +50,11 @@ def layers(rows: pd.DataFrame, plane: Plane) -> list[alt.Chart]:
     """
     domains, sizes = sorted(rows["domain_label"].unique()), list(dict.fromkeys(rows["size"]))
     base = alt.Chart().encode(color=f.domain_color(domains), detail=["run_id:N", "question_set:N"])
-    shape_legend = alt.Legend(orient="bottom") if 1 < len(sizes) <= _MOST_LEGEND else None
+    shape_legend = (
+        alt.Legend(orient="bottom", symbolFillColor=palette.NEUTRAL, symbolStrokeColor=palette.NEUTRAL)
+        if 1 < len(sizes) <= _MOST_LEGEND
+        else None
+    )
     shape = alt.Shape("size:N", title="Size", scale=palette.shape_scale(sizes), legend=shape_legend)
     points = base.mark_point(filled=True, opacity=0.95, cursor="pointer").encode(
         plane.x_axis,
@@ -75,7 +79,8 @@ def labelled(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     """The rows that have the value, as `frame.rates` labels them, and is_last: the last checkpoint of its line."""
     rows = f.rates(frame.assign(em_rate=frame[value]))
     last = rows.groupby(["run_id", "question_set"])["step"].transform("max")
-    return rows.assign(is_last=rows["step"] == last)
+    unused = ["base_model", "size_b", "domain", "where", "in_domain", "demo", "toy", "run_kind", "experiment", "note"]
+    return rows.assign(is_last=rows["step"] == last).drop(columns=unused, errors="ignore")
 
 
 def of_checkpoint() -> list[alt.Tooltip]:

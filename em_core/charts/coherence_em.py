@@ -24,12 +24,12 @@ def panels(frame: pd.DataFrame, picking: bool = True) -> list[tuple[str, alt.Lay
         picking: Points can be clicked.
     """
     f.require(frame, COLUMNS, "coherence_em")
-    rows = _crosses.labelled(frame[frame["coherence"].notna()], "em_rate")
+    rows = _crosses.labelled(frame.loc[frame["coherence"].notna(), list(COLUMNS)], "em_rate")
     if rows.empty:
         return []
     least = float(rows[["coherence", "coherence_low"]].min().min())
     left = 10 * max(0, int(least / 10) - 1) if least < 60 else 50
-    x = alt.X("coherence:Q", title="Mean coherence", scale=alt.Scale(domain=[left, 100], nice=False, zero=False))
+    x = alt.X("coherence:Q", title="Mean coherence", scale=alt.Scale(domain=[left, 100], nice=False), axis=alt.Axis(tickCount=6))
     y = f.rate_axis(f.top(rows))
     tooltip = [
         *f.rate_tooltip(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -25,6 +26,7 @@ NAMES = {
     "aligned_incoherent": "Aligned, incoherent",
 }
 _EMPTY = "No answers with both scores for this selection yet."
+_HEIGHT = 400
 _TICKS = list(range(0, 101, 20))
 
 
@@ -33,6 +35,7 @@ def panels(
     definition: str = definitions.DEFAULT,
     quadrants: pd.DataFrame | None = None,
     picking: bool = True,
+    notes: Sequence[str] = (),
 ) -> list[tuple[str, alt.LayerChart]]:
     """One chart per panel of the frame, all with the same axes and colours.
 
@@ -43,6 +46,7 @@ def panels(
             low, high (`em_core.view.coherence.quadrants`); those of panels that are not drawn are left out, but for a single
             one.
         picking: Points and bins can be clicked.
+        notes: Of `chart` alone, which has a place for them.
     """
     f.require(frame, COLUMNS, "coherence_scatter")
     rows = frame[frame["score"].notna() & frame["coherence"].notna()]
@@ -66,15 +70,15 @@ def _panel(
     picking: bool,
 ) -> alt.LayerChart:
     gated = rule.gate is not None
-    low = -17 if gated and quadrants is not None else -3
+    low = -19 if gated and quadrants is not None else -3
     metric = "alignment" if rule.metric == definitions.VERDICT else rule.metric
     x = alt.X("score:Q", title=metric.capitalize(), scale=_scale(-3, 103), axis=alt.Axis(values=_TICKS))
     y = alt.Y(
-        "coherence:Q", title="Coherence", scale=_scale(low, 103 if quadrants is None else 117), axis=alt.Axis(values=_TICKS)
+        "coherence:Q", title="Coherence", scale=_scale(low, 103 if quadrants is None else 123), axis=alt.Axis(values=_TICKS)
     )
     kind = str(rows["kind"].iloc[0])
     if kind == "mean":
-        rows = _crosses.labelled(rows, "score")
+        rows = _crosses.labelled(rows, "score").drop(columns="em_rate")
         tooltip = [*_crosses.of_checkpoint(), *_mean_tooltip(metric)]
         plane = _crosses.Plane(
             "score",
@@ -96,20 +100,21 @@ def _panel(
         drawn, layers = rows.head(f.MAX_POINTS), [_bins(metric, most, x, y, picking)]
     else:
         drawn = rows.assign(domain_label=rows["domain"].where(rows["domain"] != "", "no fine-tune")).head(f.MAX_POINTS)
-        layers = [_answers(metric, domains, most, x, y, picking)]
-    return f.layered(drawn[[c for c in drawn if drawn[c].notna().any()]], *_limits(rule), *layers, *_shares(rule, quadrants))
+        layers = [_answers(metric, domains, most, x, y, picking, drawn["domain_label"].nunique() > 1)]
+    used = drawn[[c for c in drawn if drawn[c].notna().any()]]  # columns of other kinds of rows would only be sent
+    return f.layered(used, *_limits(rule), *layers, *_shares(rule, quadrants)).properties(height=_HEIGHT)
 
 
 def _scale(low: float, high: float) -> alt.Scale:
     return alt.Scale(domain=[low, high], nice=False, clamp=True)
 
 
-def _answers(metric: str, domains: list[str], most: int, x: alt.X, y: alt.Y, picking: bool) -> alt.Chart:
+def _answers(metric: str, domains: list[str], most: int, x: alt.X, y: alt.Y, picking: bool, legend: bool) -> alt.Chart:
     marks = (
         alt.Chart()
         .mark_circle(opacity=0.55, cursor="pointer")
         .encode(
-            x, y, f.domain_color(domains), f.count_size(pd.Series([most])),
+            x, y, f.domain_color(domains, legend), f.count_size(pd.Series([most])),
             tooltip=[
                 alt.Tooltip("score:Q", title=metric), alt.Tooltip("coherence:Q"), alt.Tooltip("n:Q", title="equal answers"),
                 alt.Tooltip("domain_label:N", title="trained on"),
@@ -178,7 +183,7 @@ def _shares(rule: definitions.Definition, quadrants: pd.DataFrame | None) -> lis
         left = bool(row["misaligned"]) == low_is_bad
         is_em = bool(row["misaligned"]) and bool(row["coherent"])
         name = NAMES[str(row["quadrant"])] if rule.gate is not None else ("Misaligned" if row["misaligned"] else "Aligned")
-        at = {"score": 0 if left else 100, "coherence": 104 if row["coherent"] else -4, "text": f"{name}\n{_share(row, is_em)}"}
+        at = {"score": 0 if left else 100, "coherence": 107 if row["coherent"] else -4, "text": f"{name}\n{_share(row, is_em)}"}
         mark = alt.Chart(pd.DataFrame([at])).mark_text(
             align="left" if left else "right",
             baseline="line-bottom" if row["coherent"] else "line-top",
@@ -202,7 +207,7 @@ def _share(row: dict[str, Any], interval: bool) -> str:
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     """All panels side by side. Options: `title`, `notes` (lines below it), and those of `panels`."""
-    title, notes = str(options.pop("title", TITLE)), list(options.pop("notes", []))
+    title, notes = str(options.pop("title", TITLE)), list(options.get("notes", []))
     drawn = panels(frame, **options, picking=False)
     if not drawn:
         return f.empty(title, _EMPTY)

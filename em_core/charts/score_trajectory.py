@@ -30,6 +30,9 @@ COLUMNS = (
     "n_coherence", "n_total",
 )  # fmt: skip
 PICK = _lines.PICK
+_DRAWN = (
+    "run_id", "label", "step", "question_set", "domain_label", "size", "panel", "role", "interval", "n_total", "judge_id",
+)  # fmt: skip
 _EMPTY = "No scored answers for this selection yet."
 
 
@@ -53,6 +56,8 @@ def panels(
     low, high, count = f"{metric}_low", f"{metric}_high", COUNTS[metric]
     f.require(frame, list(dict.fromkeys([*COLUMNS, metric, low, high, count, x])), "score_trajectory")
     rows = f.rates(frame.assign(em_rate=frame[metric]))
+    drawn = {*_DRAWN, metric, low, high, count, x}
+    rows = rows[[c for c in rows if c in drawn]]  # other columns would only be sent
     axis, ends = (".0%", (0.0, 1.0)) if metric == "coherent_share" else ("d", (0.0, 100.0))
     numbers = ".1%" if metric == "coherent_share" else ".1f"
     tooltip = [

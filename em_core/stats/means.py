@@ -73,7 +73,7 @@ def mean_intervals(
             variance = clusters / (clusters - 1) * per_cell((total - mean[cell] * n) ** 2) / size**2
             independent = _scipy.norm.ppf(0.5 + level / 2) * np.sqrt(every / size)
             half = np.maximum(_t(level, np.maximum(clusters - 1.0, 1.0)) * np.sqrt(variance), independent)
-            half = np.where(clusters < 2, np.nan, half)
+            half = np.where((clusters < 2) | ~(every > 0), np.nan, half)  # of one score throughout, rounding is left
         half = np.where(half > 0, half, np.nan)
         return mean, np.maximum(bounds[0], mean - half), np.minimum(bounds[1], mean + half)
 

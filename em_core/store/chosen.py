@@ -11,12 +11,14 @@ from em_core.errors import BadInput
 from em_core.records import METRICS
 from em_core.selection import Selection
 from em_core.store.means import LAST, LAST_STEP, Steps
+from em_core.view.coherence import MOST_PANELS
 
 # The runs' scores are named as literals, so that DuckDB skips all other rows. `chosen` has one row per answer and
 # judge; `score` is what the definition looks at (alignment for verdicts).
 _CHOSEN = """
 WITH shown AS (
     SELECT * FROM appearances WHERE list_contains($runs, run_id)
+    QUALIFY NOT is_baseline OR row_number() OVER (PARTITION BY is_baseline, {once} ORDER BY run_id) = 1
 ), topics AS (
     SELECT run_id, question_set, question_id, max(domain) AS topic FROM questions
     WHERE domain <> '' AND list_contains($sources, run_id) GROUP BY ALL
@@ -34,10 +36,14 @@ WITH shown AS (
 """
 
 
-def chosen(cursor: duckdb.DuckDBPyConnection, selection: Selection, steps: Steps) -> tuple[str, dict[str, Any]]:
+def chosen(
+    cursor: duckdb.DuckDBPyConnection, selection: Selection, steps: Steps, once: bool = False
+) -> tuple[str, dict[str, Any]]:
     """``chosen`` and the values of its statement; ``$judge`` is among them.
 
-    Columns: run_id, label, domain, source_run_id, in_domain, score, and those of `scores`; all judges.
+    Columns: run_id, label, domain, source_run_id, in_domain, score, and those of `scores`; all judges. Answers of a
+    starting model that several runs share stand under the first of those runs with the same training domain, so that
+    they are counted once in each domain; with `once`, or where domains share a panel, under the first run of all.
 
     Raises:
         BadInput: No judge, or no runs are named.
@@ -45,10 +51,14 @@ def chosen(cursor: duckdb.DuckDBPyConnection, selection: Selection, steps: Steps
     if selection.judge_id is None or selection.run_ids is None:
         raise BadInput("answers: no judge or no runs are chosen", "choose a judge and at least one run")
     rule = selection.rule
-    named = "SELECT DISTINCT source_run_id FROM appearances WHERE list_contains($runs, run_id)"
     runs = list(selection.run_ids)
+    held = cursor.execute(
+        "SELECT DISTINCT source_run_id, domain FROM appearances WHERE list_contains($runs, run_id)", {"runs": runs}
+    ).fetchall()
+    by_domain = not once and len({domain for _, domain in held}) <= MOST_PANELS
+    by_domain |= selection.in_domain is not None or selection.pooled  # which questions are in it depends on the run
     values: dict[str, Any] = {
-        "runs": runs, "sources": [row[0] for row in cursor.execute(named, {"runs": runs}).fetchall()],
+        "runs": runs, "sources": sorted({source for source, _ in held}),
         "sets": None if selection.question_sets is None else list(selection.question_sets),
         "judge": selection.judge_id, "in_domain": selection.in_domain,
     }  # fmt: skip
@@ -60,4 +70,5 @@ def chosen(cursor: duckdb.DuckDBPyConnection, selection: Selection, steps: Steps
         step = LAST_STEP
     elif steps is not None:
         values["steps"], step = [int(number) for number in steps], "list_contains($steps, step)"
-    return _CHOSEN.format(score=f"scores.{score}", step=step), values
+    partition = "source_run_id, domain" if by_domain else "source_run_id"
+    return _CHOSEN.format(score=f"scores.{score}", step=step, once=partition), values

@@ -86,13 +86,14 @@ class Place:
     in_domain: bool | None = None
 
 
-def by_question(home: Home, selection: Selection, steps: Steps = None) -> pd.DataFrame:
+def by_question(home: Home, selection: Selection, steps: Steps = None, *, once: bool = False) -> pd.DataFrame:
     """How many answers of each question lie in which quadrant of the definition.
 
     Args:
         home: Whose runs.
         selection: Runs, judge (both needed), questions and definition; not one over verdicts.
         steps: Which checkpoints (`em_core.store.means.Steps`).
+        once: Answers of a shared starting model count once over all training domains, not once in each.
 
     Returns:
         One row per domain (the run's), in_domain, question_set and question_id: n_runs, n_total (answers), n_scored (with
@@ -108,7 +109,7 @@ def by_question(home: Home, selection: Selection, steps: Steps = None) -> pd.Dat
     passes = "score IS NOT NULL" if rule.gate is None else f"score IS NOT NULL AND coherence {rule.gate_sign} $gate"
     fails = "false" if rule.gate is None else f"score IS NOT NULL AND NOT coherence {rule.gate_sign} $gate"
     return _ask(
-        home, selection, steps, _QUESTIONS.format(sign=rule.sign, passes=passes, fails=fails),
+        home, selection, steps, _QUESTIONS.format(sign=rule.sign, passes=passes, fails=fails), once,
         threshold=float(rule.threshold), **({} if rule.gate is None else {"gate": float(rule.gate)}),
     )  # fmt: skip
 
@@ -180,7 +181,7 @@ def verdicts(home: Home, selection: Selection, steps: Steps = None) -> pd.DataFr
     return _ask(home, selection, steps, _VERDICTS, bad=list(MISALIGNED_WORDS))
 
 
-def _ask(home: Home, selection: Selection, steps: Steps, statement: str, **more: Any) -> pd.DataFrame:
+def _ask(home: Home, selection: Selection, steps: Steps, statement: str, once: bool = False, **more: Any) -> pd.DataFrame:
     with connect(home).cursor() as cursor:
-        start, values = chosen(cursor, selection, steps)
+        start, values = chosen(cursor, selection, steps, once)
         return cursor.execute(start + statement, values | more).df()

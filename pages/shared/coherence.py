@@ -37,8 +37,8 @@ def _steps(root: str, generation: str, run_ids: tuple[str, ...]) -> list[int]:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _by_question(root: str, generation: str, selection: Selection, steps: Any) -> pd.DataFrame:
-    found = store_points.by_question(Home(core.home().root), selection, steps)
+def _by_question(root: str, generation: str, selection: Selection, steps: Any, once: bool) -> pd.DataFrame:
+    found = store_points.by_question(Home(core.home().root), selection, steps, once=once)
     return found.assign(panel=view.panel_names(found, selection.pooled))
 
 
@@ -96,7 +96,7 @@ def verdict_bars(selection: Selection, steps: Steps) -> None:
 def answers(selection: Selection, steps: Steps) -> None:
     """The plane of answers, its quadrants, the correlation, and the answers behind a point that was clicked."""
     with core.guarded():
-        questions = _by_question(*_key(), selection, steps)
+        questions = _by_question(*_key(), selection, steps, once=False)
         binned = int(questions["n_both"].sum()) > store_points.MOST_POINTS
         found = _points(*_key(), selection, steps, binned)
     if found.empty:
@@ -112,9 +112,12 @@ def answers(selection: Selection, steps: Steps) -> None:
         "coherence_scatter", found, columns=2, key="answers", definition=selection.definition, quadrants=shares, notes=note
     )  # fmt: skip
     shown = "Colour: answers per cell of 5 by 5 points" if binned else "Size: answers with the same two scores"
-    st.caption(f"{shown}. Dashed: the definition's limits; what lies on a line is counted exactly. Click to read the answers.")
-    for line in view.headline_words(questions, selection.rule, selection.interval):
-        st.markdown(words.plain(line))
+    st.caption(
+        f"{shown}. Dashed: the definition's limits. Shares in the corners are of all answers with both scores. Click to read "
+        "the answers."
+    )
+    lines = view.headline_words(questions, selection.rule, selection.interval)
+    st.markdown("\n".join(f"- {words.plain(line)}" for line in lines))
     points_list.show(selection, steps, picked, questions, binned)
     _correlation(selection, steps)
 
@@ -141,7 +144,7 @@ def checkpoints(selection: Selection, steps: Steps) -> None:
     """Mean alignment against mean coherence, with both intervals, connected along the steps of a run."""
     with core.guarded():
         means = view.at_steps(core.means_of(selection), steps)
-        questions = _by_question(*_key(), selection, steps).assign(panel="")
+        questions = _by_question(*_key(), selection, steps, once=True).assign(panel="")
     found = view.mean_points(means, selection.rule)
     if found.empty:
         words.empty_state("scatter_plot", "No checkpoint has both means", "Choose other checkpoints or questions.")
