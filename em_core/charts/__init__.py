@@ -15,6 +15,7 @@ name a point, and a selection of that name (`frame.picking`). Colours and shapes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -61,17 +62,26 @@ def load(name: str) -> ChartModule:
     return cast(ChartModule, plugins.load(__name__, "chart", name))
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that starts like this is a formula to a spreadsheet."""
+FORMULA = re.compile(r"'*[\s\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
+"""A cell that starts like this is a formula to some spreadsheet, or was made inert already (`em_core.export.spreadsheet`)."""
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """The data behind a chart for spreadsheets; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    texts = frame.select_dtypes(include=["object", "string"]).columns
+    """The data behind a chart for spreadsheets; a text that one would run as a formula gets one apostrophe before it."""
     safe = frame.copy()
-    for column in texts:
-        safe[column] = [f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v for v in safe[column]]
+    for column in frame.columns:
+        if pd.api.types.is_numeric_dtype(frame[column]) or pd.api.types.is_datetime64_any_dtype(frame[column]):
+            continue
+        safe[column] = pd.Series([_inert(value) for value in frame[column]], index=frame.index, dtype=object)
+    safe.columns = pd.Index([_inert(str(column)) for column in frame.columns])
     return safe.to_csv(index=False)
+
+
+def _inert(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\x00", "\u2400")
+    return f"'{text}" if FORMULA.match(text) else text
 
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:

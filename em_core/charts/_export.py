@@ -33,8 +33,8 @@ _ACTIONS = {"export": True, "source": False, "compiled": False, "editor": False}
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
 )
-_AUTOMATIC = re.compile(r"(view|param|concat|layer)_\d+\Z")
-_NAMES = ("name", "param", "views")
+_AUTOMATIC = re.compile(r"(view|concat|layer)_\d+\Z")
+_NAMES = ("name", "views")
 
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
