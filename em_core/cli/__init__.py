@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         plotting,
         results,
         running,
+        serving,
         statistics,
     )
 
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         health,
         statistics,
         machine,
+        serving,
     ):
         module.add(commands, shared)
     return parser

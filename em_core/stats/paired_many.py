@@ -76,10 +76,10 @@ def paired_differences(
             p_t = np.where(se > 0, 2 * _special.stdtr(dof, -np.abs(mean) / se), np.where(mean != 0, 0.0, 1.0))
             p = np.where(wide, np.maximum(p, p_t), p)
         mean_a, mean_b = rates_a.sum(axis=1) / k, rates_b.sum(axis=1) / k
-    nothing = k == 0
-    return Differences(
-        *(np.where(nothing, np.nan, v) for v in (mean, np.maximum(-1.0, low), np.minimum(1.0, high), p, mean_a, mean_b)), k
+    mean, low, high, p, mean_a, mean_b = (
+        np.where(k == 0, np.nan, values) for values in (mean, np.maximum(-1.0, low), np.minimum(1.0, high), p, mean_a, mean_b)
     )
+    return Differences(mean, low, high, p, mean_a, mean_b, k)
 
 
 def _side(m: np.ndarray, d: np.ndarray, both: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

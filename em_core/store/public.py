@@ -12,7 +12,11 @@ import duckdb
 from em_core.store import database
 
 # an absolute path, wherever it stands in a text (not inside an address): all but its last part is left out
-_PATH = r"""(^|[\s"'`=(:,;\[\{|])(~?/[^\s"'`,;:\)\]\}|/]+|[A-Za-z]:\\+[^\s"'`,;\)\]\}|\\]+)([/\\]+[^\s"'`,;:\)\]\}|/\\]+)*[/\\]+([^\s"'`,;:\)\]\}|/\\]+)"""
+_END = r"""\s"'`,;:\)\]\}|"""
+_PATH = (
+    rf"""(^|[\s"'`=(:,;\[\{{|])(~?/[^{_END}/]+|[A-Za-z]:\\+[^{_END}\\]+)"""  # what stands before it, and its root
+    rf"""([/\\]+[^{_END}/\\]+)*[/\\]+([^{_END}/\\]+)"""
+)
 
 
 def _without_paths(column: str) -> str:

@@ -97,7 +97,7 @@ def changes(
         later = [step for step in block.steps if step != 0]
         n_checkpoints = (block.base.sum(axis=2) > 0).sum(axis=1)
         for i, (line, found) in enumerate(zip(block.lines, jumps, strict=True)):
-            clear = [] if against is None else np.flatnonzero(against[1][i] < SIGNIFICANT)
+            clear = np.flatnonzero(against[1][i] < SIGNIFICANT) if against is not None else np.zeros(0, dtype=np.int64)
             rows.append(
                 {
                     **line, "n_checkpoints": int(n_checkpoints[i]), "step": found.step, "previous": found.previous,
