@@ -71,7 +71,8 @@ GROUP BY question_set ORDER BY question_set
 
 _SCORED = """
 SELECT judge_id, sum(n_answers)::BIGINT AS n_asked, sum(n_alignment)::BIGINT AS n_alignment,
-       sum(n_coherence)::BIGINT AS n_coherence, sum(n_verdict)::BIGINT AS n_verdict
+       sum(n_coherence)::BIGINT AS n_coherence, sum(n_verdict)::BIGINT AS n_verdict,
+       list_sort(list_distinct(flatten(list(extra_metrics)))) AS extra_metrics
 FROM contents WHERE list_contains($sources::VARCHAR[], run_id) AND (run_id = $run OR step = 0) AND judge_id IS NOT NULL
 GROUP BY judge_id ORDER BY n_asked DESC, judge_id
 """
@@ -146,7 +147,8 @@ def asked(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
 
 
 def scored(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
-    """Per judge of the run's answers (step 0 of its baseline too): judge_id, n_asked, n_alignment, n_coherence, n_verdict."""
+    """Per judge of the run's answers (step 0 of its baseline too): judge_id, n_asked, n_alignment, n_coherence, n_verdict,
+    extra_metrics (list)."""
     return connect(home).frame(_SCORED, _of(run_id, baseline))
 
 
@@ -167,6 +169,13 @@ def others(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
     rules' version), n_answers, last_t."""
     values = _of(run_id, baseline)
     return connect(home).frame(_OTHERS, {**values, "folders": [*values["sources"], *_side(home, "health")]})
+
+
+def sharers(home: Home, run_id: str) -> list[str]:
+    """The runs that take their step 0 from this one, by id."""
+    with connect(home).cursor() as cursor:
+        cursor.execute("SELECT run_id FROM appearances WHERE is_baseline AND source_run_id = ? ORDER BY run_id", [run_id])
+        return [str(row[0]) for row in cursor.fetchall()]
 
 
 def attempts(home: Home, run_id: str) -> pd.DataFrame:
@@ -241,6 +250,7 @@ def known(home: Home, run_id: str) -> Known | None:
         judges=judges(home, sorted(set(written["judge_id"]))),
         others=others(home, run_id, baseline),
         lineage=lineage(home, run_id),
+        sharers=sharers(home, run_id),
         imports=imports(home, run_id),
         published=published(home, run_id),
         event_files=event_files(home, run_id),

@@ -82,15 +82,14 @@ def _provenance(known: Known) -> list[Check]:
     if len(unsaid):
         found.append(Check("unknown", f"Answers at step {_listed(unsaid)} do not say which weights gave them."))
     if len(answered) and not len(wrong) and not len(unsaid):
-        found.append(
-            Check("good", f"All {len(answered)} answered steps carry the digest of the checkpoint they are said to be from.")
-        )
-    if known.spec is None and known.run.get("run_kind") != "imported":
+        which = "Its one answered step carries" if len(answered) == 1 else f"All {len(answered)} answered steps carry"
+        found.append(Check("good", f"{which} the digest of the checkpoint that the answers are said to be from."))
+    if known.spec is None and known.run.get("run_kind") in ("train", "evaluate", None):
         found.append(Check("unknown", "Its spec is not recorded in a form that this version reads."))
     elif known.spec is not None and known.run.get("spec_hash"):
         same = known.spec.spec_hash() == known.run["spec_hash"]
         said = "The stored spec has the digest that names the run."
-        other = "The stored spec reads as another one today: a field was added since, or it was changed."
+        other = "The stored spec has another digest today: a field came later, it was changed, or its paths are not shown here."
         found.append(Check("good", said) if same else Check("unknown", other))
     if len(known.answered) and not (known.answered["step"] == 0).any():
         found.append(Check("unknown", "No answers of the starting model: there is no baseline to hold the others against."))
@@ -116,15 +115,13 @@ def _judged(known: Known) -> list[Check]:
 
 def _files(known: Known, disk: Mapping[int, str] | None) -> list[Check]:
     n_bad = len(known.quarantined)
-    found = [
-        Check(
-            "bad",
-            f"{n_bad:,} {'line' if n_bad == 1 else 'lines'} of its event files {'was' if n_bad == 1 else 'were'} damaged "
-            "and put aside; see Log.",
-        )
-        if n_bad
-        else Check("good", "No line of its event files was damaged.")
-    ]
+    if n_bad:
+        lines = "One line of its event files was" if n_bad == 1 else f"{n_bad:,} lines of its event files were"
+        found = [Check("bad", f"{lines} damaged and put aside; see Log.")]
+    elif len(known.event_files):
+        found = [Check("good", "No line of its event files was damaged.")]
+    else:
+        found = [Check("unknown", "Whether lines of its event files were damaged is not recorded here.")]
     changed = [step for step, state in (disk or {}).items() if state == CHANGED]
     here = [step for step, state in (disk or {}).items() if state not in (CHANGED, ABSENT)]
     if changed:

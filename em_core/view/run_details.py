@@ -27,7 +27,7 @@ class Known:
         fields: The spec's fields; with the present defaults where this version reads it.
         spec: The spec, where this version reads it.
         states, attempts, metrics, checkpoints, generations: Rows of these tables.
-        answered, asked, scored, judging, others, lineage: As in `em_core.store.run_details`.
+        answered, asked, scored, judging, others, lineage, sharers: As in `em_core.store.run_details`.
         judges: Identities of the judges in `judging`.
         imports, published, event_files, quarantined: As in `em_core.store.run_details`.
     """
@@ -47,6 +47,7 @@ class Known:
     judges: pd.DataFrame
     others: pd.DataFrame
     lineage: pd.DataFrame
+    sharers: list[str]
     imports: pd.DataFrame
     published: pd.DataFrame
     event_files: pd.DataFrame

@@ -106,12 +106,11 @@ def when(t: float | None) -> str:
 
 def bar(run: Known) -> Selection | None:
     """Definition, interval and judge for this run's rates; None where no judge has scored what the definition needs."""
-    there = core.contents()
-    there = there[there["run_id"] == run.run_id]
+    there = run.scored.assign(run_id=run.run_id).rename(columns={"n_asked": "n_answers"})
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         definition, interval = filters.definition(), filters.interval()
         selection = Selection(definition, interval, run_ids=(run.run_id,))  # type: ignore[arg-type]
-        offered = there.assign(n_scored=given(there, selection.rule)) if len(there) else there.assign(n_scored=0)
+        offered = there.assign(n_scored=given(there, selection.rule))
         judge_id = filters.judge(offered[offered["n_scored"] > 0], core.judges())
     return selection.but(judge_id=judge_id) if judge_id is not None else None
 
@@ -179,7 +178,8 @@ def plan(run: Known) -> None:
         st.caption(f":material/info: {words.plain(wanted)}")
     rows = run_details.plan_against_actual(run, wanted if isinstance(wanted, dict) else None)
     unknown = run_details.UNKNOWN
-    table = [(row.what, row.planned or unknown, row.actual or unknown, row.note) for row in rows]
+    said = [row for row in rows if row.planned or row.actual not in (None, "0")]
+    table = [(row.what, row.planned or unknown, row.actual or unknown, row.note) for row in said]
     st.dataframe(
         pd.DataFrame(table, columns=["What", "Planned", "Actual", "Note"]), hide_index=True, width="stretch", height="content"
     )
@@ -212,8 +212,6 @@ def phases(run: Known) -> None:
     st.dataframe(table[shown], hide_index=True, width="stretch", height="content")
 
 
-def link(run_id: str, label: str, icon: str = "science") -> None:
+def link(run_id: str, label: str) -> None:
     """A link to another run's page."""
-    st.page_link(
-        links.RUN, label=words.plain(inert(label)), icon=f":material/{icon}:", query_params=links.parameters(run_id=run_id)
-    )
+    links.anchor(inert(label), "run", **links.parameters(run_id=run_id))

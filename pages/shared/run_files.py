@@ -64,20 +64,25 @@ def _machine(run: Known) -> None:
     if run.attempts.empty:
         st.caption("Nothing is recorded of the machine that did it.")
         return
+    missing = "not shown" if core.home().read_only else "not recorded"
     rows: dict[str, list[str]] = {}
     attempts: list[dict[Any, Any]] = run.attempts.to_dict("records")
     for i, attempt in enumerate(attempts):
         facts = {
             "Host": attempt["host"], "Device": attempt["device"],
-            "GPU": attempt["gpu"] or ("none" if attempt["device"] == "cpu" else ""),
+            "GPU": _text(attempt["gpu"]) or ("none" if attempt["device"] == "cpu" else ""),
             "Starting weights, sha256": attempt["model_sha256"], "Parameters": f"{int(attempt['n_params'] or 0):,}",
             **spec_difference.as_mapping(attempt["versions_json"]),
         }  # fmt: skip
         for name, value in facts.items():
-            rows.setdefault(str(name), [""] * len(attempts))[i] = inert(short(str(value or ""))) or "not recorded"
+            rows.setdefault(str(name), [""] * len(attempts))[i] = inert(short(_text(value))) or missing
     names = [f"Attempt {int(attempt['attempt'])}" for attempt in attempts]
     frame = pd.DataFrame([(name, *values) for name, values in rows.items()], columns=["", *_unique(names)])
     st.dataframe(frame, hide_index=True, width="stretch", height="content")
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -126,7 +131,7 @@ def log(run: Known) -> None:
         )  # fmt: skip
     st.subheader("Event files")
     if run.event_files.empty:
-        st.caption("No event file is recorded; the database was made elsewhere.")
+        st.caption("Which event files it was read from is not recorded here.")
     else:
         files = [
             (inert(str(r["file"])), size(r["n_bytes"]), "read no further" if r["damaged"] else "")
@@ -134,7 +139,8 @@ def log(run: Known) -> None:
         ]
         st.dataframe(pd.DataFrame(files, columns=["File", "Read", "Note"]), hide_index=True, width="stretch", height="content")
     if run.quarantined.empty:
-        st.caption("No line of them was damaged.")
+        if len(run.event_files):
+            st.caption("No line of them was damaged.")
         return
     n = len(run.quarantined)
     st.warning(

@@ -51,17 +51,20 @@ def _beside(run: Known) -> None:
     """Other runs that hold something of this one."""
     baseline = str(run.run.get("baseline_run_id") or "")
     elsewhere = run.judging[~run.judging["source_run_id"].isin([run.run_id, baseline])]
-    links = [(baseline, "Starting model's answers", "flag")] if baseline and baseline != run.run_id else []
+    found = [(baseline, "Starting model's answers")] if baseline and baseline != run.run_id else []
     for (job, judge), rows in elsewhere.groupby(["source_run_id", "judge_id"]):
-        links.append((str(job), f"Judged later by {judge}, {int(rows['n'].sum()):,} scores", "gavel"))
+        found.append((str(job), f"Judged later by {judge}, {int(rows['n'].sum()):,} scores"))
     for row in run.others.to_dict("records"):
         if row["kind"] == "labels":
-            links.append((str(row["run_id"]), f"Labelled by {row['who']}, {int(row['n_answers']):,} answers", "person_edit"))
+            found.append((str(row["run_id"]), f"Labelled by {row['who']}, {int(row['n_answers']):,} answers"))
         elif row["run_id"] not in (run.run_id, baseline):
-            links.append((str(row["run_id"]), f"Health measured later, {int(row['n_answers']):,} answers", "health_metrics"))
-    if links:
-        with st.container(horizontal=True):
-            for run_id, label, icon in links:
-                run_details.link(run_id, label, icon)
+            found.append((str(row["run_id"]), f"Health measured later, {int(row['n_answers']):,} answers"))
+    if run.sharers:
+        st.caption(f"Its answers are step 0 of {len(run.sharers):,} run{'s' * (len(run.sharers) > 1)}.")
+        found += [(sharer, sharer) for sharer in run.sharers[:_MOST]]
+    if found:
+        with st.container(horizontal=True, gap="medium"):
+            for run_id, label in found:
+                run_details.link(run_id, label)
     elif not run.run.get("parent_run_id"):
         st.caption("It starts from the bare base model, and nothing else in the store belongs to it.")

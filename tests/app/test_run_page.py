@@ -77,7 +77,7 @@ def test_the_summary_says_state_headline_trust_and_plan(page) -> None:
     assert "EM at step 180" in said
     assert "of 4 coherent, n = 4" in said
     assert "The run says of itself that it finished." in said
-    assert "1 line of its event files was damaged" in said
+    assert "One line of its event files was damaged" in said
     assert "1 of 6 checkpoints are on this machine, complete." in said
     plan = tables(app)[0]
     assert dict(zip(plan["What"], plan["Actual"], strict=True))["Optimizer steps"] == "180"
