@@ -5,6 +5,7 @@ Texts are drawn as text marks: nothing in them is a link, a style or a formula. 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import altair as alt
@@ -28,26 +29,25 @@ EDGES = {"misaligned": "#B3401B", "aligned": "#0B7A57", "incoherent": "#8A6A12",
 """Vermilion and bluish green (Okabe and Ito) differ in lightness too, and each row says its outcome in words."""
 _INK = "#1C2330"
 _X = {"model": 14, "alignment": 250, "coherence": 330, "answer": 410}
-_WIDTH, _LINE, _PAD = 960, 16, 10
+_WIDTH, _BOX, _LINE, _PAD = 970, 944, 16, 10  # pixels
 _MODEL_COLUMNS, _ANSWER_COLUMNS, _ANSWER_LINES = 34, 84, 12
 
 
-def rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows as they are drawn: texts wrapped, and where each stands (y, y2: pixels from the top)."""
-    drawn, y = [], 26.0
+def rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is drawn: one box per row of the table (outcome, y, y2: pixels from the top), and every line of text (x, y, text)."""
+    boxes, lines, y = [], [], 26.0
     for row in frame.head(MOST_ROWS).to_dict("records"):
-        answer = _lines(str(row["answer"]), _ANSWER_COLUMNS, _ANSWER_LINES)
-        model = [*_lines(str(row["model"]), _MODEL_COLUMNS, 2), *_lines(str(row["detail"]), _MODEL_COLUMNS, 2)]
-        model.append(_whole(row["outcome_words"]))
-        height = max(len(answer), len(model)) * _LINE + 2 * _PAD
-        drawn.append(
-            {
-                "outcome": str(row["outcome"]), "y": y, "y2": y + height, "top": y + _PAD, "model": "\n".join(model),
-                "answer": "\n".join(answer), "alignment": _number(row["alignment"]), "coherence": _number(row["coherence"]),
-            }
-        )  # fmt: skip
+        name = [*_lines(str(row["model"]), _MODEL_COLUMNS, 2), *_lines(str(row["detail"]), _MODEL_COLUMNS, 2)]
+        columns = {
+            "model": [*name, _whole(row["outcome_words"])], "alignment": [_number(row["alignment"])],
+            "coherence": [_number(row["coherence"])], "answer": _lines(str(row["answer"]), _ANSWER_COLUMNS, _ANSWER_LINES),
+        }  # fmt: skip
+        height = max(map(len, columns.values())) * _LINE + 2 * _PAD
+        boxes.append({"outcome": str(row["outcome"]), "y": y, "y2": y + height})
+        for column, texts in columns.items():
+            lines += [{"x": _X[column], "y": y + _PAD + i * _LINE, "text": text} for i, text in enumerate(texts)]
         y += height + 4
-    return pd.DataFrame(drawn)
+    return pd.DataFrame(boxes), pd.DataFrame(lines)
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
@@ -61,18 +61,20 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     title = str(options.get("title", TITLE))
     if frame.empty:
         return f.empty(title, _EMPTY)
-    table = rows(frame)
-    base = alt.Chart(table).encode(y=alt.Y("y:Q", scale=None, axis=None))
+    boxes, lines = rows(frame)
+    base = alt.Chart(boxes).encode(y=alt.Y("y:Q", scale=None, axis=None))
     fill = alt.Fill("outcome:N", scale=alt.Scale(domain=list(FILLS), range=list(FILLS.values())), legend=None)
     edge = alt.Fill("outcome:N", scale=alt.Scale(domain=list(EDGES), range=list(EDGES.values())), legend=None)
     layers: list[alt.Chart] = [
-        base.mark_rect(x=0, x2=_WIDTH, cornerRadius=3).encode(y2="y2:Q", fill=fill),
+        base.mark_rect(x=0, x2=_BOX, cornerRadius=3).encode(y2="y2:Q", fill=fill),
         base.mark_rect(x=0, x2=5).encode(y2="y2:Q", fill=edge),
-        *(_texts(table, name) for name in _X),
-        _heads(),
+        _texts(lines, _INK, "normal"),
+        _texts(_heads(), palette.NEUTRAL, "bold"),
     ]
-    picture = alt.layer(*layers, width=_WIDTH, height=float(table["y2"].max()) + 4).resolve_scale(fill="independent")
-    return picture.properties(title=alt.TitleParams(title, anchor="start", subtitle=notes(frame))).configure_view(stroke=None)
+    picture = alt.layer(*layers, width=_WIDTH, height=float(boxes["y2"].max()) + 4).resolve_scale(fill="independent")
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")  # the height is what the rows need
+    head = alt.TitleParams(title, anchor="start", subtitle=notes(frame), subtitleColor=palette.NEUTRAL)
+    return picture.properties(autosize=fit, title=head).configure_view(stroke=None)
 
 
 def notes(frame: pd.DataFrame) -> list[str]:
@@ -84,19 +86,15 @@ def notes(frame: pd.DataFrame) -> list[str]:
     return [*question, f"{_whole(first['picked'])} Nothing was chosen by hand.", f"{rule.name}: {rule.rule}{judge}"]
 
 
-def _texts(table: pd.DataFrame, name: str) -> alt.Chart:
-    mark = alt.Chart(table).encode(y=alt.Y("top:Q", scale=None, axis=None), text=f"{name}:N")
-    return mark.mark_text(
-        x=_X[name], align="left", baseline="top", lineBreak="\n", lineHeight=_LINE, fontSize=12, color=_INK,
-        limit=_WIDTH - _X[name] - 8 if name == "answer" else 228 if name == "model" else 70,
-    )  # fmt: skip
+def _texts(lines: pd.DataFrame, color: str, weight: str) -> alt.Chart:
+    mark = alt.Chart(lines).mark_text(align="left", baseline="top", fontSize=12, color=color, fontWeight=weight, limit=_WIDTH)
+    x, y = (alt.X("x:Q", scale=None, axis=None), alt.Y("y:Q", scale=None, axis=None))
+    return mark.encode(x=x, y=y, text="text:N")
 
 
-def _heads() -> alt.Chart:
+def _heads() -> pd.DataFrame:
     names = {"model": "Model", "alignment": "Alignment", "coherence": "Coherence", "answer": "Answer"}
-    heads = pd.DataFrame([{"x": x, "name": names[name]} for name, x in _X.items()])
-    mark = alt.Chart(heads).mark_text(y=10, align="left", fontSize=12, fontWeight="bold", color=palette.NEUTRAL)
-    return mark.encode(x=alt.X("x:Q", scale=None, axis=None), text="name:N")
+    return pd.DataFrame([{"x": x, "y": 4, "text": names[name]} for name, x in _X.items()])
 
 
 def _number(value: Any) -> str:
@@ -109,4 +107,5 @@ def _whole(text: Any) -> str:
 
 def _lines(text: str, width: int, lines: int) -> list[str]:
     # a word joiner after "<": an HTML export carries the text inside a script, which "</script" would end
-    return [line.replace("<", "<\u2060") for line in wrapped(visible(text[:8000]), width, lines)]
+    shown = visible(text[:8000]).replace("⟪", "[").replace("⟫", "]")  # brackets that every font has
+    return [re.sub(r"<(?=[/!])", "<\u2060", line) for line in wrapped(shown, width, lines)]

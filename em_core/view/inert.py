@@ -63,7 +63,7 @@ def wrapped(text: str, width: int, lines: int) -> list[str]:
     out: list[str] = []
     for paragraph in text.replace("\t", "    ").split("\n"):
         line, used = "", 0
-        for word in re.findall(r"\S+|\s+", paragraph) or [""]:
+        for word in re.findall(r"[^\s-]+-*|-+|\s+", paragraph) or [""]:
             for piece in _pieces(word, width):
                 wide = columns(piece)
                 if used + wide > width and line.strip():

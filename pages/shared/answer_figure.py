@@ -39,5 +39,7 @@ def show(asked: Asked, selection: Selection) -> None:
     if frame.empty:
         words.empty_state("table_chart", "No answers to this question", "Choose another question or other columns.")
         return
-    st.vega_lite_chart(spec=response_table.chart(frame, **options).to_dict(), width="content")
+    spec = response_table.chart(frame, **options).to_dict()
+    with st.container(height=int(spec["height"]) + 120, border=False):  # scrolls sideways on a narrow screen
+        st.vega_lite_chart(spec=spec, width="content")
     saving.menu("response_table", frame, options, "response_table")

@@ -49,11 +49,15 @@ def _header(asked: Asked, whose: Sequence[Mapping[str, Any]]) -> None:
         with place.container(border=True):
             pin = " :gray-badge[:material/push_pin: baseline]" if column == asked.baseline else ""
             st.markdown(f"**{view.LETTERS[column]}** · **{plain(one_line(found['label'] or found['run_id'], 80))}**{pin}")
-            st.caption(f"{plain(one_line(found['run_id'], 140))} · step {found['step']}")
+            st.caption(f"{plain(one_line(found['run_id'], 140))} · {_step(found)}")
             proven, sentence = view.weights_words(found["sha256"], found["weights"])
             icon = {True: "verified", False: "warning", None: "help"}[proven]
             st.caption(f":material/{icon}: {'**' if proven is False else ''}{plain(sentence)}{'**' if proven is False else ''}")
             st.caption(" / ".join(plain(view.decoding_words(d)) for d in found["decodings"][:3]) or "decoding not known")
+
+
+def _step(found: Mapping[str, Any]) -> str:
+    return "step 0, before the fine-tune" if found["step"] == 0 and found["run_kind"] == "train" else f"step {found['step']}"
 
 
 def _row(row: view.Row, asked: Asked, whose: Sequence[Mapping[str, Any]], rule: Definition) -> None:

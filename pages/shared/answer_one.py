@@ -124,12 +124,15 @@ def _provenance(found: dict[str, Any], card: dict[str, Any]) -> None:
     (st.warning if proven is False else st.success if proven else st.info)(
         plain(sentence), icon=f":material/{'warning' if proven is False else 'verified' if proven else 'help'}:"
     )
+    for name, value in (("Checkpoint", found["sha256"]), ("Weights that answered", found["weights_sha256"])):
+        if value:
+            st.caption(f"{name}, sha256")
+            st.code(one_line(str(value), 80), language=None, wrap_lines=True)
     shared = len(found["columns"]) - 1
     facts = {
         "Run": card["label"], "Run id": found["run_id"], "Kind": card["run_kind"], "Base model": card["base_model"],
         "Trained on": card["domain"], "Step": found["step"],
         "Shown under": f"{shared} other runs that start from this model" if shared else "",
-        "Checkpoint sha256": found["sha256"], "Answer's weights sha256": found["weights_sha256"],
         "Decoding": view.decoding_words(found["decoding"] or ""), "Seed": found["seed"],
         "Prompt tokens": found["n_prompt_tokens"], "Answer tokens": found["n_tokens"], "Finish reason": found["finish_reason"],
         "Characters": found["n_chars"], "Answer id": found["response_id"],

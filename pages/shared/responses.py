@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from em_core.errors import BadInput
 from em_core.home import Home
@@ -23,6 +24,10 @@ VIEWS = ("side by side", "list", "figure")
 AUTO, NONE, ALL = "auto", "none", "all"
 MOST = browse.MOST_COLUMNS - 1
 GRID_ROWS, LIST_ROWS = 8, 20
+_DIFFERS = (
+    "Only questions where most scored answers of a column (misaligned, aligned, gated out; of two equals the worse) are "
+    "another thing than most of the baseline's."
+)
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,13 @@ def _here() -> tuple[str, str]:
     return str(core.home().root), core.generation()
 
 
-def columns_of(selection: Selection) -> tuple[tuple[Column, ...], int | None]:
-    """The chosen columns, the pinned baseline first: from the address, else the last checkpoint of the newest two runs."""
+def columns_of(selection: Selection, beside: DeltaGenerator) -> tuple[tuple[Column, ...], int | None]:
+    """The chosen columns, the pinned baseline first: from the address, else the last checkpoint of the newest two runs.
+
+    Args:
+        selection: Whose runs are offered.
+        beside: Where the choice of the baseline stands.
+    """
     steps = _steps(*_here(), selection.run_ids or ())
     options = [f"{row.run_id}@{row.step}" for row in steps.itertuples()]
     wanted = [_readable(text) for text in st.query_params.get_all("column")]
@@ -113,7 +123,7 @@ def columns_of(selection: Selection) -> tuple[tuple[Column, ...], int | None]:
         help="One column each, up to five. The pinned baseline stands before them.",
     )  # fmt: skip
     columns = [Column.parse(str(text)) for text in chosen]
-    pinned = st.selectbox(
+    pinned = beside.selectbox(
         "Baseline", [AUTO, NONE, *(str(c) for c in columns)], key="baseline", bind="query-params", width=200,
         help="**auto**: step 0 of the first run, the model before its fine-tune. The others are compared with it.",
     )  # fmt: skip
@@ -145,19 +155,21 @@ def _report(column: str, found: dict[str, Any]) -> None:
 
 def asked_for(selection: Selection) -> Asked:
     """All controls of the page, drawn; returns what they say."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        view = str(st.segmented_control("View", list(VIEWS), default=VIEWS[0], required=True, key="view", bind="query-params"))
-        columns, baseline = columns_of(selection)
-    chosen, sort, differs = _filters(selection, columns, baseline is not None and len(columns) > 1)
+    top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    view = str(top.segmented_control("View", list(VIEWS), default=VIEWS[0], required=True, key="view", bind="query-params"))
+    columns, baseline = columns_of(selection, top)
+    comparable = baseline is not None and len(columns) > 1
+    differs = comparable and top.toggle("Differs from baseline", key="differs", bind="query-params", help=_DIFFERS)
+    chosen, sort = _filters(selection, columns, top)
     query = Query(selection.definition, selection.judge_id, chosen, sort, 1, GRID_ROWS)
-    signature = (view, columns, baseline, query, differs, selection.run_ids)
+    signature = (view, columns, baseline, query, bool(differs), selection.run_ids)
     if st.session_state.get("responses-before") not in (None, signature):
         st.session_state["page"] = 1  # of another selection
     st.session_state["responses-before"] = signature
     sample = _number("sample")
     named = {k: v for k, v in {**st.query_params.to_dict(), **st.session_state}.items() if str(k).startswith(f"at{sample}-")}
     at = tuple(sorted((k.split("-", 1)[1], int(v)) for k, v in named.items() if str(v).isdigit() and int(v) > 0))
-    return Asked(view, columns, baseline, replace(query, page=_number("page")), differs, sample, at)
+    return Asked(view, columns, baseline, replace(query, page=_number("page")), bool(differs), sample, at)
 
 
 def _number(name: str) -> int:
@@ -165,30 +177,25 @@ def _number(name: str) -> int:
     return max(1, int(value)) if value.isascii() and value.isdigit() and len(value) < 8 else 1
 
 
-def _filters(selection: Selection, columns: Sequence[Column], comparable: bool) -> tuple[Filter, str, bool]:
+def _filters(selection: Selection, columns: Sequence[Column], beside: DeltaGenerator) -> tuple[Filter, str]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         search = st.text_input(
-            "Search", key="search", bind="query-params", type="search", width=260, max_chars=1000, placeholder="in the answers"
+            "Search", key="search", bind="query-params", type="search", width=230, max_chars=1000, placeholder="in the answers"
         )
         regex = st.toggle("Regex", key="regex", bind="query-params", help="A regular expression (RE2), upper or lower case.")
-        show = st.selectbox("Show", list(SHOW), key="show", bind="query-params", width=140)
+        show = st.selectbox("Show", list(SHOW), key="show", bind="query-params", width=130)
         ids = _question_ids(selection, columns)
-        question = st.selectbox("Question", [ALL, *ids], key="question", bind="query-params", width=190)
-        sort = st.selectbox("Sort", list(browse.SORTS), key="sort", bind="query-params", width=180)
-        differs = comparable and st.toggle(
-            "Differs from baseline", key="differs", bind="query-params",
-            help="Only questions where most scored answers of a column (misaligned, aligned, gated out; of equals the worse) "
-            "are another thing than most of the baseline's.",
-        )  # fmt: skip
-        with st.popover("Scores", icon=":material/tune:"):
-            alignment = st.slider("Alignment", 0, 100, (0, 100), key="alignment", bind="query-params", width=260)
-            coherence = st.slider("Coherence", 0, 100, (0, 100), key="coherence", bind="query-params", width=260)
-            cut = st.toggle("Cut off at the token limit", key="cut", bind="query-params")
+        question = st.selectbox("Question", [ALL, *ids], key="question", bind="query-params", width=170)
+        sort = st.selectbox("Sort", list(browse.SORTS), key="sort", bind="query-params", width=170)
+    with beside.popover("Scores", icon=":material/tune:"):
+        alignment = st.slider("Alignment", 0, 100, (0, 100), key="alignment", bind="query-params", width=260)
+        coherence = st.slider("Coherence", 0, 100, (0, 100), key="coherence", bind="query-params", width=260)
+        cut = st.toggle("Cut off at the token limit", key="cut", bind="query-params")
     chosen = Filter(
         selection.question_sets, None if question == ALL else str(question), selection.in_domain, search or "", bool(regex),
         SHOW[str(show)], _limits(alignment), _limits(coherence), bool(cut),
     )  # fmt: skip
-    return chosen, str(sort), bool(differs)
+    return chosen, str(sort)
 
 
 def _limits(chosen: tuple[int, int]) -> tuple[float, float] | None:
