@@ -6,20 +6,21 @@ trains, and closing the browser stops nothing.
 
 import streamlit as st
 
-from pages.shared import core
+from pages.shared import core, readonly
 
 IMAGES = core.PROJECT / "docs" / "images"
 
 st.set_page_config(page_title="EM workbench", page_icon=str(IMAGES / "icon.svg"), layout="wide")
 st.logo(str(IMAGES / "logo.svg"), size="large", icon_image=str(IMAGES / "icon.svg"))
 core.start_background()
+changing = readonly.visibility()  # of pages that start or change something
 
 page = st.navigation(
     {
         "": [st.Page("start/overview.py", title="Home", icon=":material/home:", default=True)],
         "Run": [
-            st.Page("run/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
-            st.Page("run/live.py", title="Live", icon=":material/monitoring:", url_path="live"),
+            st.Page("run/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch", visibility=changing),
+            st.Page("run/live.py", title="Live", icon=":material/monitoring:", url_path="live", visibility=changing),
         ],
         "Observe": [
             st.Page("observe/trajectories.py", title="Trajectories", icon=":material/show_chart:", url_path="trajectories"),
@@ -31,14 +32,18 @@ page = st.navigation(
         ],
         "Measure": [
             st.Page("measure/thresholds.py", title="Thresholds", icon=":material/tune:", url_path="thresholds"),
-            st.Page("measure/judge_jobs.py", title="Judge", icon=":material/gavel:", url_path="judge"),
+            st.Page("measure/judge_jobs.py", title="Judge", icon=":material/gavel:", url_path="judge", visibility=changing),
             st.Page("measure/judges.py", title="Judges", icon=":material/balance:", url_path="judges"),
-            st.Page("measure/label.py", title="Label", icon=":material/person_edit:", url_path="label"),
+            st.Page("measure/label.py", title="Label", icon=":material/person_edit:", url_path="label", visibility=changing),
         ],
         "Take along": [
             st.Page("share/export.py", title="Export", icon=":material/ios_share:", url_path="export"),
-            st.Page("share/import_results.py", title="Import", icon=":material/upload_file:", url_path="import"),
+            st.Page(
+                "share/import_results.py", title="Import", icon=":material/upload_file:", url_path="import", visibility=changing
+            ),
         ],
     }
 )
-page.run()
+readonly.banner()
+if not readonly.is_off(page.url_path):
+    page.run()

@@ -64,6 +64,8 @@ def _first_start(root: str) -> None:
 
 def start_background() -> None:
     """Once per process: publish what is there, start the supervisor. A problem is shown, not raised."""
+    if home().read_only:
+        return  # one database, as it is
     try:
         _first_start(str(home().root))
     except EMError as error:
@@ -72,7 +74,7 @@ def start_background() -> None:
 
 def keep_running() -> None:
     """Start the supervisor again if it has gone while there is work."""
-    if not os.environ.get("EM_NO_SUPERVISOR") and not supervisor.is_running(home()):
+    if not home().read_only and not os.environ.get("EM_NO_SUPERVISOR") and not supervisor.is_running(home()):
         supervisor.ensure_running(home())
 
 

@@ -14,12 +14,17 @@ st.markdown(
 )
 
 counts = st.container(horizontal=True)
+read_only = core.home().read_only
 with st.container(horizontal=True, vertical_alignment="center"):
-    wanted = st.button(
-        "Run the demo live", type="primary", icon=":material/play_arrow:", help="Two fine-tunes of a toy model, offline."
-    )
-    st.page_link("run/launch.py", label="Launch a run of your own", icon=":material/rocket_launch:")
-    st.page_link("run/live.py", label="Watch what is running", icon=":material/monitoring:")
+    wanted = False
+    if read_only:
+        st.badge("read-only demonstration", icon=":material/lock:", color="gray")
+    else:
+        wanted = st.button(
+            "Run the demo live", type="primary", icon=":material/play_arrow:", help="Two fine-tunes of a toy model, offline."
+        )
+        st.page_link("run/launch.py", label="Launch a run of your own", icon=":material/rocket_launch:")
+        st.page_link("run/live.py", label="Watch what is running", icon=":material/monitoring:")
     st.page_link("observe/trajectories.py", label="See the trajectories", icon=":material/show_chart:")
 if wanted:
     with core.guarded(stop=False):
@@ -30,17 +35,20 @@ if wanted:
 with core.guarded():
     runs, statuses = core.runs(), core.statuses()
 with counts:
-    st.metric("Running", sum(s.active for s in statuses), border=True, width=150)
-    st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
+    if not read_only:
+        st.metric("Running", sum(s.active for s in statuses), border=True, width=150)
+        st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
     st.metric("Runs in the store", int((~runs["run_kind"].isin(SIDE_KINDS)).sum()), border=True, width=150)
     st.metric("Answers", int(runs["n_responses"].sum()), border=True, width=150, format="localized")
 
 start.questions()
 start.newest()
 
-st.header("What the demonstration shows")
 with core.guarded():
     rates = headline.demonstration(core.demo_rates())
+if rates.empty and read_only:
+    st.stop()
+st.header("What the demonstration shows")
 if rates.empty:
     words.empty_state(
         "science", "No demonstration data here", "Press **Run the demo live**: its curves appear in a minute or two."
