@@ -110,7 +110,7 @@ def export(
     if pack and packed.exists() and not overwrite:
         raise BadInput(f"--zip: {packed} is there already", "--overwrite replaces it, or give another name")
     tell = progress or (lambda share, what: None)
-    with folder.made(target) as stage:
+    with folder.made(target, overwrite) as stage:
         with _results.still(home, stage) as held:
             found = _results.of(held, selection)
             done = _write(found, stage, wanted, tell, target.name)

@@ -46,6 +46,7 @@ def check(home: Home, out: Path, overwrite: bool) -> Path:
         raise BadInput(f"--out: {out.parent} is no folder", f"create it: mkdir -p {out.parent}")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise BadInput(f"--out: {out} is there and is no folder", "give the name of a new folder")
+    _restore(out)
     if out.exists():
         _check_content(out, overwrite)
     return out
@@ -83,12 +84,12 @@ def earlier(out: Path) -> list[str] | None:
 
 
 @contextlib.contextmanager
-def made(out: Path) -> Iterator[Path]:
+def made(out: Path, overwrite: bool) -> Iterator[Path]:
     """A folder to fill, which takes the place of `out` when the block ends well, and is gone when it does not.
 
     Raises:
         WorkFailed: Disk full, no permission, or whatever else the system says; `out` is then as it was.
-        Busy: The place was taken meanwhile.
+        BadInput, Busy: The place was taken meanwhile.
     """
     with explained(out):
         _remove_left_overs(out)
@@ -99,6 +100,8 @@ def made(out: Path) -> Iterator[Path]:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield stage
             (stage / _LOCK).unlink()
+            if out.exists():
+                _check_content(out, overwrite)  # again: it may have been filled meanwhile
             _swap(stage, out)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
@@ -118,13 +121,15 @@ def _swap(stage: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _remove_left_overs(out: Path) -> None:
-    """What killed exports to the same place left; an earlier export that was moved away and not replaced comes back."""
+def _restore(out: Path) -> None:
+    """An earlier export that was moved away by one that was killed before it took its place comes back."""
     for old in sorted(out.parent.glob(f".{out.name}.part-old-*")):
-        if out.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(old, out)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(old) if out.exists() else os.rename(old, out)
+
+
+def _remove_left_overs(out: Path) -> None:
+    """What killed exports to the same place left."""
     for path in out.parent.glob(f".{out.name}.part-*"):
         with contextlib.suppress(OSError), (path / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held = somebody is at it
