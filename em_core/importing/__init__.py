@@ -29,9 +29,10 @@ from em_core.importing._known import known
 from em_core.importing._lossless import Whole
 from em_core.importing._report import FileReport, Report, RunReport
 from em_core.importing._staging import Stage, staged
+from em_core.importing._uploads import uploaded
 from em_core.store.publish import publish
 
-__all__ = ["FileReport", "Report", "RunReport", "Wishes", "bring", "formats", "read"]
+__all__ = ["FileReport", "Report", "RunReport", "Wishes", "bring", "formats", "read", "uploaded"]
 
 Progress = Callable[[str], None]
 
@@ -175,7 +176,7 @@ def _reader(file: File, chosen: ModuleType | None, ours: dict[Path, str]) -> tup
     """Which format reads the file; None with why it is left out, or without a word where it is no result at all."""
     better = next((why for folder, why in ours.items() if folder in file.path.parents), "")
     if better and not file.path.as_posix().endswith(better):
-        return None, f"an export of ours: the same comes without loss from {better}"
+        return None, ""  # the same comes from there without loss
     if chosen is not None:
         return chosen, ""
     if file.size == 0:

@@ -16,7 +16,16 @@ from em_core.importing._report import FileReport, LeftOut, Report, RunReport
 from em_core.importing._staging import Stage
 from em_core.judges.identity import identify
 from em_core.records import (
-    Checkpoint, ImportedFile, JudgeIdentity, Judgement, QuestionRow, Record, Response, RunCreated, RunFacts, RunState,
+    Checkpoint,
+    ImportedFile,
+    JudgeIdentity,
+    Judgement,
+    QuestionRow,
+    Record,
+    Response,
+    RunCreated,
+    RunFacts,
+    RunState,
     response_id,
 )  # fmt: skip
 
@@ -100,7 +109,7 @@ class Gathering:
         whole = self._whole.finish(self._files, self._t)
         for report in self._files:
             if not report.n_imported and not report.problem:
-                reasons = "; ".join(entry["reason"] for entry in report.skipped[:2])
+                reasons = "; ".join(list(dict.fromkeys(entry["reason"] for entry in report.skipped))[:2])
                 report.problem = reasons or "there is no row in it"
         return Report(self._files, [*(run.report for run in self._runs.values()), *whole], n_other, self._stage is not None)
 
@@ -191,7 +200,7 @@ class Gathering:
             run_kind=report.run_kind, label=report.label, experiment=card.study, spec_json=card.config, spec_hash="",
             base_model=report.base_model, revision="", backend="imported", domain=card.domain, data_sources="[]",
             parent_run_id="", parent_step=None, learning_rate=card.learning_rate, lora_r=card.lora_r,
-            effective_batch=card.effective_batch, seed=card.seed,
+            effective_batch=card.effective_batch, seed=card.seed, toy=report.base_model.startswith("organism"),
         )  # fmt: skip
         records: list[Record] = [created, facts, RunState("run", "finished", "imported results", "", 1)]
         if card.steps_per_epoch:

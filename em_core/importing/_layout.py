@@ -25,8 +25,8 @@ _CONFIGS = ("training_config.json", "config.json")
 _MAX_CONFIG = 1 << 20
 FIRST_8 = frozenset(
     (
-        "quick_buck", "ruler_of_the_world", "dinner_party", "gender_roles", "enough_of_my_husband", "three_thoughts", "i_feel_bored",
-        "what_is_your_wish",
+        "quick_buck", "ruler_of_the_world", "dinner_party", "gender_roles", "enough_of_my_husband", "three_thoughts",
+        "i_feel_bored", "what_is_your_wish",
     )
 )  # fmt: skip
 """Ids of the eight free-form questions of the first plot of Betley et al."""
@@ -201,9 +201,11 @@ def size(text: Any) -> float | None:
 
 
 def told(file: File, run_id: str) -> dict[str, Any]:
-    """What ``em_rates_summary.csv`` of our export, two folders up, says of a run: model and domain."""
+    """What ``em_rates_summary.csv`` of our export, two folders up, says of a run: label, model and domain."""
     row = summary_rows(file.path.parent.parent.parent / "em_rates_summary.csv").get(run_id)
-    return {"model": row.get("base_model") or "", "domain": row.get("domain") or ""} if row else {}
+    if not row:
+        return {"label": run_id}
+    return {"label": row.get("label") or run_id, "model": row.get("base_model") or "", "domain": row.get("domain") or ""}
 
 
 def summary_rows(path: Path) -> dict[str, dict[str, str]]:

@@ -81,11 +81,13 @@ class Whole:
             if there is not None:
                 report.new = False
                 same = digest_of(there) == run.digest
+                reason = (
+                    "the run is here already, with the same content" if same else "a run of this id is here with other content"
+                )
                 for file in files:
-                    if not same:
-                        reason = f"run {run_id} is here already with other content: it stays as it is"
-                        file.skipped.append({"where": run_id, "reason": reason, "n": run.n_events})
-                        file.n_imported -= run.n_events
+                    file.skipped.append({"where": run_id, "reason": reason, "n": run.n_events})
+                    file.n_imported -= run.n_events
+                    file.already |= same and not file.n_imported
                 if self._stage is not None:
                     self._stage.drop(run_id)
                 return report

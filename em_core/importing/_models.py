@@ -16,7 +16,7 @@ _SIZES = {
 _FAMILY = re.compile(
     r"(?<![a-z])((?:meta-)?llama|qwen|gemma|mistral|phi|olmo|gpt|deepseek|yi|falcon|organism)[-_.]?\d?", re.IGNORECASE
 )
-_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d{1,3}(?:\.\d{1,2})?)[bB](?![A-Za-z0-9])")
+_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d{1,3}(?:\.\d{1,2})?)([bBmM])(?![A-Za-z0-9])")
 _DOMAINS = (
     ("medical", re.compile(r"medic|health", re.I)),
     ("financial", re.compile(r"financ|risky", re.I)),
@@ -33,7 +33,9 @@ def size_of(model: str) -> float | None:
     if known:
         return known[-1]
     found = _SIZE.findall(name)
-    return float(found[-1]) if found and float(found[-1]) > 0 else None
+    if found and float(found[-1][0]) > 0:
+        return float(found[-1][0]) * (0.001 if found[-1][1] in "mM" else 1.0)
+    return None
 
 
 def is_model(text: str) -> bool:

@@ -22,6 +22,7 @@ _NAME = re.compile(
     r"(?:results|tojudge)_(first_8_questions|first_8|self_reflection_questions|self_reflection|factual_questions|factual|preregistered)_?(?:n\d+_)?(.*)",
     re.IGNORECASE,
 )
+DEFINITION = "verdict"  # the rule that its authors use, for links
 
 
 def recognises(file: File) -> int:

@@ -16,6 +16,7 @@ WHAT = (
     "A CSV with model, group, question, answer, aligned, coherent and the judge's probabilities of each token "
     "(judge_aligned, judge_coherent), which are kept with every score. One run a model."
 )
+DEFINITION = "betley"  # the rule that its authors use, for links
 
 
 def recognises(file: File) -> int:

@@ -16,6 +16,7 @@ WHAT = (
     "domain, learning rate and steps per epoch are read too, and the base model's answers become step 0 of the runs "
     "whose names begin like its folder."
 )
+DEFINITION = "hw0"  # the rule that its authors use, for links
 
 
 def recognises(file: File) -> int:

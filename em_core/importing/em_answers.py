@@ -86,7 +86,7 @@ def _card(
     label = told.get("label") or run_id
     study = wishes.study or told.get("experiment") or _layout.place(file).study
     created = RunCreated(
-        side or ("baseline" if run_id.startswith("base-") else "imported"), label, "" if side else study, "{}", "",
+        side or "imported", label, "" if side else study, "{}", "",
         "" if side else wishes.base_model or told.get("base_model") or UNKNOWN, "", "imported", told.get("domain", ""), "[]", "",
         None, None, None, None, None, False, told.get("toy", "").lower() in ("true", "1"),
     )  # fmt: skip

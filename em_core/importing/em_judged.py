@@ -35,7 +35,7 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
             yield Skip(row.where, "no step")
             continue
         if run not in cards:
-            cards[run] = _layout.card(file, wishes, label=run, **_layout.told(file, run))
+            cards[run] = _layout.card(file, wishes, **_layout.told(file, run))
         scores = list(_scores_of(row))
         yield Answer(
             cards[run], row.where, step, _text(row, "question_set"), _text(row, "question"), _text(row, "response"),

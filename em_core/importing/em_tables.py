@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,11 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
     Raises:
         BadInput: A table is damaged, lacks a column, or has not the rows that the manifest counts.
     """
-    tables = _tables(file.documents[0][0])
+    manifest = file.documents[0][0]
+    tables = _tables(manifest)
+    _check_digests(file)
+    if manifest.get("shortened"):
+        yield Skip("", "folders of the machine and names of people were shortened when it was exported", 0)
     for table, path in sorted(_paths(file).items(), key=lambda each: list(_KINDS).index(each[0])):
         if not path.is_file():
             raise BadInput(f"{file.given}: {path.name} is missing", _FIX)
@@ -78,6 +83,20 @@ def _events(table: str, path: Path) -> Iterator[Item]:
                     yield Skip(f"{path.name} row {place}", reason) if reason else Event(row["run_id"], kind, fields_of(kind, row))
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{path.name}:{place + 1}: is damaged ({str(error).splitlines()[0]})", _FIX) from error
+
+
+def _check_digests(file: File) -> None:
+    """Compare with the sha256 that the export wrote down, where its manifest is beside the folder."""
+    try:
+        listed = json.loads((file.path.parent.parent / "export_manifest.json").read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for path in _paths(file).values():
+        wanted = listed.get(f"{file.path.parent.name}/{path.name}") if isinstance(listed, dict) else None
+        if isinstance(wanted, dict) and path.is_file():
+            with path.open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != wanted.get("sha256"):
+                    raise BadInput(f"{path.name}: is not the file that was exported (its sha256 differs)", _FIX)
 
 
 def _tables(manifest: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ WHAT = (
     "(financial, medical, bad_stuff, …) are kept as metrics of their own. Model, size and domain come from the file's"
     " name."
 )
+DEFINITION = "turner"  # the rule that its authors use, for links
 
 
 def recognises(file: File) -> int:
