@@ -60,13 +60,13 @@ def grid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[str]]:
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
-    """One panel. Options: `title`, `notes` (sentences below the title)."""
+    """One panel. Options: `title`, `notes` (sentences below the title), `around` (as in `paired_differences`)."""
     f.require(frame, COLUMNS, "domain_heatmap")
     title = str(options.get("title", TITLE))
     if frame.empty:
         return f.empty(title, _EMPTY)
     cells, domains, columns = grid(frame)
-    base = alt.Chart(cells).encode(
+    base = alt.Chart().encode(
         x=alt.X(
             "column:N", title="Questions", sort=columns, axis=alt.Axis(labelAngle=-25 if len(columns) > 4 else 0, orient="top")
         ),
@@ -105,8 +105,9 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
         nothing,
     ]
     notes = [*f.rules(frame), "outlined: questions in the run's own training domain", *options.get("notes", ())]
-    return alt.layer(*layers).properties(
-        title=alt.TitleParams(title, anchor="start", subtitle=notes),
-        height=max(140, _CELL * len(domains)),
+    columns_sent = [c for c in (*COLUMNS, "domain_label", "column", "own", "state", "words", "count") if c in cells]
+    return alt.layer(*layers, data=cells[columns_sent]).properties(
+        title=alt.TitleParams(title, anchor="start", subtitle=notes, subtitleColor=palette.NEUTRAL),
+        height=max(140, _CELL * len(domains)) + int(options.get("around", 0)),
         width=max(280, 110 * len(columns)),
     )

@@ -36,6 +36,7 @@ def panels(frame: pd.DataFrame, picking: bool = True, notes: Sequence[str] = ())
     f.require(frame, COLUMNS, "em_bars")
     told = "pooled" in frame
     rows = f.rates(frame if told else final(frame).assign(pooled=True, n_runs=1)).head(f.MAX_POINTS)
+    rows = rows[[*COLUMNS, "pooled", "n_runs", "panel", "where", "domain_label"]]  # what a chart carries, it sends
     # several runs that nobody pooled stand side by side, each with its own interval
     rows["seed"] = 0 if told else rows.groupby(["panel", "where", "domain_label"]).cumcount()
     rows["series"] = rows["domain_label"] + rows["seed"].map(lambda i: f" {i + 1}" if i else "")
@@ -46,9 +47,11 @@ def panels(frame: pd.DataFrame, picking: bool = True, notes: Sequence[str] = ())
 
 def _panel(rows: pd.DataFrame, domains: list[str], upper: float, order: list[str], picking: bool) -> alt.LayerChart:
     here = [name for name in order if name in set(rows["panel"])]
-    level = 7 * max(map(len, here), default=0) * len(here) < f.PANEL_WIDTH  # labels beside each other have place
+    words = [word for name in here for word in name.split(" · ")]
+    level = 6.5 * max(map(len, words), default=0) * len(here) < f.PANEL_WIDTH  # labels beside each other have place
+    lines = "split(datum.label, ' · ')" if level else alt.Undefined
     base = alt.Chart().encode(
-        x=alt.X("panel:N", title=None, sort=here, axis=alt.Axis(labelAngle=0 if level else -30, labelLimit=140)),
+        x=alt.X("panel:N", title=None, sort=here, axis=alt.Axis(labelAngle=0 if level else -30, labelLimit=140, labelExpr=lines)),
         xOffset=alt.XOffset("series:N", title=None, sort=sorted(rows["series"].unique())),
         color=f.domain_color(domains),
     )

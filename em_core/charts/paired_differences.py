@@ -13,7 +13,7 @@ from em_core.charts import palette
 TITLE = "Difference in EM rate"
 COLUMNS = (
     "name", "group", "pooled", "n_misaligned_a", "base_a", "rate_a", "n_misaligned_b", "base_b", "rate_b", "difference", "ci_low",
-    "ci_high", "p", "p_adjusted", "definition", "interval", "judge_id",
+    "ci_high", "p", "p_adjusted", "p_flip", "definition", "interval", "judge_id",
 )  # fmt: skip
 FOREST, DUMBBELL = "difference", "rates"
 MOST = 60
@@ -26,8 +26,9 @@ _KINDS = ("more misaligned", "less misaligned", "not told apart")
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     """One panel, the pooled row last.
 
-    Options: `title`, `a` and `b` (names of the sides), `form` (`FOREST` or `DUMBBELL`), `notes`.
-    At most `MOST` rows are drawn, the largest differences; the subtitle says so.
+    Options: `title`, `a` and `b` (names of the sides), `form` (`FOREST` or `DUMBBELL`), `notes`, `around` (height
+    of title, axis and legend where the place counts them in, pixels). At most `MOST` rows are drawn, the largest
+    differences; the subtitle says so.
     """
     f.require(frame, COLUMNS, "paired_differences")
     title = str(options.get("title", TITLE))
@@ -41,21 +42,23 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
         notes.append(f"the {MOST} largest of {len(single)} differences")
         single = single.loc[sorted(kept.index)]
     rows = pd.concat([single.sort_values(["group", "difference"]), rows[rows["pooled"].astype(bool)]])
-    several = rows["group"].nunique() > 1
+    several = single["group"].nunique() > 1
     rows["row"] = [f"{g} · {n}" if several and g else str(n) for n, g in zip(rows["name"], rows["group"], strict=True)]
-    told = rows["p_adjusted"].fillna(rows["p"]) < 0.05
+    told = (rows["p_adjusted"].fillna(rows["p"]) < 0.05) & ~(rows["p_flip"] >= 0.05)
     rows["kind"] = (rows["difference"] > 0).map({True: _KINDS[0], False: _KINDS[1]}).where(told, _KINDS[2])
     names = {"a": str(options.get("a", "a")), "b": str(options.get("b", "b"))}
     draw = _dumbbell if options.get("form") == DUMBBELL else _forest
-    drawn = draw(rows, names)
+    drawn = draw(rows[[*COLUMNS, "row", "kind"]], names)
     return drawn.properties(
-        title=alt.TitleParams(title, anchor="start", subtitle=notes), height=max(90, _ROW * len(rows)), width=2 * f.PANEL_WIDTH
+        title=alt.TitleParams(title, anchor="start", subtitle=notes, subtitleColor=palette.NEUTRAL),
+        height=max(90, _ROW * len(rows)) + int(options.get("around", 0)),
+        width=2 * f.PANEL_WIDTH,
     )
 
 
 def _forest(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
     reach = min(1.0, 1.05 * float(max(0.1, rows[["ci_low", "ci_high", "difference"]].abs().max().max())))
-    title = f"EM rate of {names['b']} minus {names['a']}, points"
+    title = f"{names['b']} minus {names['a']}, points"
     x = alt.X(
         "difference:Q",
         title=title,
@@ -68,6 +71,7 @@ def _forest(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt.F
         zero,
         base.mark_rule(strokeWidth=2).encode(alt.X("ci_low:Q", title=title), alt.X2("ci_high:Q")),
         base.mark_point(filled=True, size=90, opacity=1).encode(x, _shape(), tooltip=_tooltip(names)),
+        data=rows,
     )
 
 
@@ -88,8 +92,8 @@ def _dumbbell(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt
 
 def _base(rows: pd.DataFrame) -> alt.Chart:
     colors = alt.Scale(domain=list(_KINDS), range=[_MORE, _LESS, palette.NEUTRAL])
-    return alt.Chart(rows).encode(
-        y=alt.Y("row:N", title=None, sort=rows["row"].tolist(), axis=alt.Axis(labelLimit=240)),
+    return alt.Chart().encode(
+        y=alt.Y("row:N", title=None, sort=rows["row"].tolist(), axis=alt.Axis(labelLimit=190, labelOverlap=False)),
         color=alt.Color("kind:N", title=None, scale=colors, legend=alt.Legend(orient="bottom", symbolType="circle")),
     )
 

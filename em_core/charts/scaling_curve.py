@@ -36,12 +36,13 @@ def panels(frame: pd.DataFrame, picking: bool = True, notes: Sequence[str] = ())
         notes: For `chart`.
     """
     f.require(frame, COLUMNS, "scaling_curve")
-    rows = frame if "study" in frame else frame.assign(study=None)
+    rows = frame.assign(**{name: None for name in ("study", "n_runs") if name not in frame})
     sized = rows[rows["size_b"].astype(float) > 0].assign(study=lambda t: t["study"].fillna("").astype(str))
     own = f.rates(sized[sized["study"] == ""])
     other = f.rates(sized[sized["study"] != ""].assign(run_id=lambda t: t["study"], judge_id=None)).head(f.MAX_POINTS // 4)
     everything = pd.concat([own, other])
-    everything["family"] = [family(name) for name in everything["base_model"]]
+    everything = everything[[*COLUMNS, "n_runs", "study", "panel", "size", "where", "domain_label"]]
+    everything = everything.assign(family=[family(name) for name in everything["base_model"]])
     domains, upper = sorted(everything["domain_label"].unique()), f.top(everything)
     order = list(dict.fromkeys(everything.sort_values("size_b")["size"]))
     inside_last = sorted(own.groupby("where"), key=lambda item: (bool(item[1]["in_domain"].any()), str(item[0])))

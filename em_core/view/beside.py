@@ -5,7 +5,8 @@ A published row belongs to one of ours when all of this agrees:
 * the definition (the same rule, whatever its name);
 * the training domain (``bad_medical`` is medical, ``risky_financial`` financial; at step 0 it does not matter);
 * the base model: the same family and parameters within 15 %; where a size is not known, the same name;
-* the checkpoint: a published final model and ours at the chosen checkpoint, a published step and ours at that step.
+* the checkpoint: a published final model and our final one, a published step and ours at that step, a published peak
+  (its label says so) and our peak.
 
 Questions and judges may differ; both sides' are named, and of several of our question sets the one of the same name is
 taken, else one outside the training domain. What matches nothing stands alone.
@@ -165,7 +166,7 @@ def _match(item: Mapping[Any, Any], ours: list[dict[Any, Any]]) -> dict[Any, Any
         at = row["step"]
         if not pd.isna(item["step"]) and (at is None or pd.isna(at) or int(at) != int(item["step"])):
             continue
-        if pd.isna(item["step"]) and at == 0:
+        if pd.isna(item["step"]) and (at == 0 or ("peak" in str(item["label"]).lower()) != (row["n_checkpoints"] > 1)):
             continue
         if (start or domain_key(row["domain"]) == domain_key(item["domain"])) and same_model(row, item):
             found.append(row)

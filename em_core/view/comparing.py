@@ -24,6 +24,8 @@ COLUMNS = [
 MODEL = ("base_model", "size_b", "domain")
 DOMAIN = ("domain",)
 LEVEL = 0.95
+MOST_POINTS = 400
+"""Single runs that are drawn behind pooled rows; where there are more, evenly chosen ones."""
 
 
 def level(n_checkpoints: int) -> float:
@@ -83,7 +85,7 @@ def pooled(cells: pd.DataFrame, selection: Selection, by: Sequence[str] = MODEL)
     return out[COLUMNS]
 
 
-def bars(cells: pd.DataFrame, selection: Selection, most: int = 1000) -> pd.DataFrame:
+def bars(cells: pd.DataFrame, selection: Selection, most: int = MOST_POINTS) -> pd.DataFrame:
     """Pooled rows by base model and training domain, and the runs behind each that has several, at most `most` of these."""
     whole = pooled(cells, selection)
     several = whole[whole["n_runs"] > 1]

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from em_core.selection import Selection
-from em_core.stats import Difference, IntervalKind, benjamini_hochberg, intraclass_correlation, paired_by_name
+from em_core.stats import Difference, IntervalKind, benjamini_hochberg, interval_note, intraclass_correlation, paired_by_name
 from em_core.stats.detectable import detectable_difference
+from em_core.stats.paired_many import paired_differences
 
 COLUMNS = [
     "run_id", "step", "question_set", "name", "group", "pooled", "n_misaligned_a", "base_a", "rate_a", "n_misaligned_b", "base_b",
@@ -17,6 +18,7 @@ COLUMNS = [
     "judge_id", "note",
 ]  # fmt: skip
 ALL = "all questions"
+_SIDES = ("n_misaligned_a", "base_a", "n_misaligned_b", "base_b")
 _SHARED = 0.5  # of the correlation of answers to one question: paired comparisons lie between 0 and 1
 
 
@@ -30,16 +32,21 @@ def by_question(questions: pd.DataFrame, selection: Selection) -> pd.DataFrame:
         questions: `em_core.store.paired.Paired.questions`.
         selection: Names the definition, interval and judge.
     """
-    rows = []
-    for item in questions.to_dict("records"):
-        key = str(item["question_id"])
-        a, b = ({key: (int(item[f"n_misaligned_{s}"]), int(item[f"base_{s}"]))} for s in "ab")
-        found = paired_by_name(a, b, "questions", second_opinion=False)
-        rows.append({"question_set": item["question_set"], "name": key, "group": item["question_set"], **_row(found)})
-    out = _adjusted(rows)
+    ma, da, mb, db = (questions[c].to_numpy(dtype=float)[:, None] for c in _SIDES)
+    rows = pd.DataFrame(_many(ma, da, mb, db, "questions")).assign(
+        question_set=questions["question_set"].to_numpy(),
+        name=questions["question_id"].astype(str).to_numpy(),
+        group=questions["question_set"].to_numpy(),
+    )
     whole = _whole(questions, selection.interval)
-    rows = [*out, {"question_set": "", "name": ALL, "group": "", "pooled": True, **_row(whole), "p_adjusted": whole.p}]
-    return _frame(rows, selection)
+    last = {
+        "question_set": "", "name": ALL, "group": "", "pooled": True, "n_misaligned_a": whole.misaligned_a,
+        "base_a": whole.base_a, "rate_a": whole.rate_a, "n_misaligned_b": whole.misaligned_b, "base_b": whole.base_b,
+        "rate_b": whole.rate_b, "difference": whole.difference, "ci_low": whole.low, "ci_high": whole.high,
+        "p": whole.p, "p_adjusted": whole.p,
+        "p_flip": whole.p_flip, "n_questions": whole.n_questions, "note": whole.note,
+    }  # fmt: skip
+    return _frame([*rows.to_dict("records"), last], selection)
 
 
 def against_first(cells: pd.DataFrame, first: str, selection: Selection) -> pd.DataFrame:
@@ -52,20 +59,26 @@ def against_first(cells: pd.DataFrame, first: str, selection: Selection) -> pd.D
         first: The run that the others are held against.
         selection: Names the definition, interval and judge.
     """
-    counts: dict[str, dict[str, tuple[int, int]]] = {}
-    for run_id, name, m, base in zip(
-        cells["run_id"], cells["question_set"] + "/" + cells["question_id"], cells["n_misaligned"], cells["base"], strict=True
-    ):
-        counts.setdefault(str(run_id), {})[str(name)] = (int(m), int(base))
+    cells = cells.assign(run_id=cells["run_id"].astype(str))
     heads = cells.drop_duplicates("run_id").set_index("run_id")
-    rows = []
-    for run_id, side in counts.items():
-        if run_id == first:
-            continue
-        found = paired_by_name(counts.get(first, {}), side, selection.interval, second_opinion=False)
-        head = heads.loc[run_id]
-        rows.append({"run_id": run_id, "step": int(head["step"]), "name": f"{head['label']} @ {head['step']}", **_row(found)})
-    return _frame(_adjusted(rows), selection)
+    others = [run for run in heads.index if run != first]
+    if first not in heads.index or not others:
+        return pd.DataFrame(columns=COLUMNS)
+    names = (cells["question_set"].astype(str) + "/" + cells["question_id"].astype(str)).rename("name")
+    tables = [
+        cells.pivot_table(index="run_id", columns=names, values=value, aggfunc="sum", fill_value=0, observed=True)
+        for value in ("n_misaligned", "base")
+    ]
+    mb, db = (table.loc[others].to_numpy(dtype=float) for table in tables)
+    ma, da = (np.broadcast_to(table.loc[first].to_numpy(dtype=float), mb.shape) for table in tables)
+    steps = heads.loc[others, "step"]
+    rows = pd.DataFrame(_many(ma, da, mb, db, selection.interval)).assign(
+        run_id=others,
+        step=steps.to_numpy(),
+        name=[f"{label} @ {step}" for label, step in zip(heads.loc[others, "label"], steps, strict=True)],
+        group="",
+    )
+    return _frame(rows.to_dict("records"), selection)
 
 
 def power_words(row: dict[str, Any], questions: pd.DataFrame, kind: IntervalKind) -> str:
@@ -115,6 +128,8 @@ def verdict(row: dict[str, Any]) -> str:
     if row["difference"] is None or row["difference"] != row["difference"]:
         return "No question was scored on both sides: no estimate."
     beyond = "more than chance explains" if row["p_adjusted"] is not None and row["p_adjusted"] < 0.05 else "not beyond chance"
+    if beyond.startswith("more") and row["p_flip"] is not None and row["p_flip"] >= 0.05:
+        beyond = f"weak evidence, a permutation test gives p = {_p(row['p_flip'])}"
     return (
         f"{100 * row['difference']:+.1f} points (95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}), "
         f"p = {_p(row['p'])}: {beyond}."
@@ -130,18 +145,17 @@ def _whole(questions: pd.DataFrame, kind: IntervalKind) -> Difference:
     return paired_by_name(a, b, kind)
 
 
-def _row(found: Difference) -> dict[str, Any]:
+def _many(ma: np.ndarray, da: np.ndarray, mb: np.ndarray, db: np.ndarray, kind: IntervalKind) -> dict[str, Any]:
+    """Columns of many comparisons, p corrected over them; the arguments have shape (comparisons, questions)."""
+    found = paired_differences(ma, da, mb, db, kind)
+    both = (da > 0) & (db > 0)
+    sums = [np.where(both, values, 0).sum(axis=1).astype(int) for values in (ma, da, mb, db)]
     return {
-        "n_misaligned_a": found.misaligned_a, "base_a": found.base_a, "rate_a": found.rate_a,
-        "n_misaligned_b": found.misaligned_b, "base_b": found.base_b, "rate_b": found.rate_b, "difference": found.difference,
-        "ci_low": found.low, "ci_high": found.high, "p": found.p, "p_flip": found.p_flip, "n_questions": found.n_questions,
-        "note": found.note,
+        **dict(zip(_SIDES, sums, strict=True)), "rate_a": found.rate_a, "rate_b": found.rate_b, "difference": found.difference,
+        "ci_low": found.low, "ci_high": found.high, "p": found.p, "p_adjusted": benjamini_hochberg(found.p.tolist()),
+        "p_flip": np.nan, "n_questions": found.n_questions, "pooled": False,
+        "note": [interval_note(int(n), kind) if ma.shape[1] > 1 else "" for n in found.n_questions],
     }  # fmt: skip
-
-
-def _adjusted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    adjusted = benjamini_hochberg([row["p"] for row in rows])
-    return [{"group": "", "pooled": False, **row, "p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
 
 
 def _frame(rows: list[dict[str, Any]], selection: Selection) -> pd.DataFrame:

@@ -114,7 +114,7 @@ def heat_map(selection: Selection, at: store_comparing.At) -> None:
     rows = _pooled(*_key(), every, at, comparing.DOMAIN)
     if not _any(rows):
         return
-    picked = panels.pick_whole("domain_heatmap", rows, key="map", notes=_notes(rows))
+    picked = panels.pick_whole("domain_heatmap", rows, key="map", notes=_notes(rows), around=150)
     _open(picked[0] if picked else None)
     _below(rows)
     st.caption("All question sets, whichever is chosen above. A cell that pools base models mixes sizes: choose one to compare.")
@@ -141,7 +141,8 @@ def published_beside(selection: Selection, at: store_comparing.At) -> None:
     matched = rows["own_rate"].notna()
     st.caption(
         f"{len(rows)} published rates under **{words.plain(selection.definition)}**, {int(matched.sum())} with a match among "
-        "yours. Matched by definition, training domain, model family and parameters (within 15%), and checkpoint. Questions may differ."
+        "yours. Matched by definition, training domain, model family and parameters (within 15%), and checkpoint; questions "
+        "may differ."
     )
     st.warning(
         "Judges differ, and EM rates of the same answers under two judges have differed twentyfold: a difference here may be the "

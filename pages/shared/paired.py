@@ -71,7 +71,7 @@ def _two(selection: Selection, form: str) -> None:
     st.caption(
         " ".join(filter(None, [differences.power_words(whole, questions, selection.interval), words.plain(whole["note"])]))
     )
-    panels.whole("paired_differences", rows, key="paired", a=f"A {a_step}", b=f"B {b_step}", form=form)
+    panels.whole("paired_differences", rows, key="paired", a=f"A {a_step}", b=f"B {b_step}", form=form, around=150)
     st.caption(_HELP + " Only questions that both sides answered count, each the same.")
     st.dataframe(differences.table(rows), hide_index=True, width="stretch")
     with st.container(horizontal=True):
@@ -92,7 +92,7 @@ def _everyone(selection: Selection, at: At, form: str) -> None:
         return
     told = int((rows["p_adjusted"] < 0.05).sum())
     st.markdown(f"**{told} of {int(rows['p'].notna().sum())} runs differ from the first by more than chance explains.**")
-    panels.whole("paired_differences", rows, key="paired", a="the first run", b="each run", form=form)
+    panels.whole("paired_differences", rows, key="paired", a="the first run", b="each run", form=form, around=150)
     st.caption(
         f"p values are corrected for {len(rows)} comparisons (Benjamini-Hochberg); only questions that both answered count."
     )
