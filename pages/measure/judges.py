@@ -27,7 +27,7 @@ if not judges:
     st.stop()
 
 with core.guarded():
-    found = measure.compared(judges, definition, interval, runs, sets)
+    found = measure.compared(judges, definition, interval, measure.within_reach(judges, runs, sets), sets)
 measure.rules(found["rules"])
 rows = found["table"]
 if len(judges) == 1:

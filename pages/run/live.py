@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from em_core.selection import Selection
 from em_core.supervisor import live
 from em_core.supervisor.evidence import list_runs
 from em_core.view import headline
@@ -21,7 +22,8 @@ def board() -> None:
     """Every active and queued run; runs again by itself only while there is one."""
     with core.guarded():
         working = live.active_runs(core.home())
-        rates = headline.one_judge(core.rates())
+        at_work = tuple(run.status.run_id for run in working if run.status.active)
+        rates = headline.one_judge(core.rates_of(Selection(run_ids=at_work)))
         if working:
             core.keep_running()  # queued runs need a supervisor, also when the last one was killed
     if not working and busy:

@@ -15,10 +15,14 @@ from em_core.errors import Busy
 from em_core.home import Home
 from em_core.store import agreement as store_agreement
 from em_core.store import labels as store_labels
+from em_core.store.contents import given
 from em_core.store.publish import publish
 from em_core.view import headline
 from pages.shared import core
 from pages.shared.words import plain
+
+MOST_ANSWERS = 10_000
+"""Answers on which judges are compared at a time: more would make the page slow, and the intervals hardly narrower."""
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -29,7 +33,9 @@ def _pairs(root: str, generation: str) -> pd.DataFrame:
 def judges(known: pd.DataFrame) -> list[str]:
     """Which judges are compared; the two with most answers in common unless the address says otherwise."""
     pairs = _pairs(str(core.home().root), core.generation())
-    leading = headline.judges_of(core.rates())  # the one that scored most is what the others are held against
+    there = core.contents()
+    scored = there.assign(n_scored=given(there, definitions.get(definitions.DEFAULT)))
+    leading = headline.judges_of(scored)  # the one that scored most is what the others are held against
     ids = [*leading, *(str(judge) for judge in known["judge_id"] if str(judge) not in leading)]
     default = sorted(pairs[["judge_a", "judge_b"]].iloc[0], key=ids.index) if len(pairs) else ids[:1]
     about = "The first one is what the others are held against."
@@ -40,9 +46,7 @@ def judges(known: pd.DataFrame) -> list[str]:
 
 def selection() -> tuple[list[str], list[str]]:
     """Which runs and question sets; empty = all."""
-    runs = core.runs()
-    answered = runs[runs["n_responses"].gt(0) | runs["baseline_run_id"].ne("")]
-    ids = sorted(str(run) for run in answered.loc[answered["run_kind"] != "baseline", "run_id"])
+    ids = sorted(str(run) for run in core.contents()["run_id"].unique())
     chosen = st.multiselect("Runs", ids, key="runs", bind="query-params", placeholder="All", width=320)
     sets = st.multiselect("Questions", question_sets(), key="sets", bind="query-params", placeholder="All", width=240)
     return list(chosen), list(sets)
@@ -56,6 +60,28 @@ def _question_sets(root: str, generation: str) -> list[str]:
 def question_sets() -> list[str]:
     """Question sets that were answered here."""
     return _question_sets(str(core.home().root), core.generation())
+
+
+def within_reach(judge_ids: Sequence[str], runs: Sequence[str], sets: Sequence[str]) -> list[str]:
+    """The runs that are compared: those chosen, else all; where that is more than can be shown at once, the newest that at
+    least two of the judges scored, and the page says so."""
+    there = core.contents()
+    there = there[there["judge_id"].isin(list(judge_ids))]
+    there = there[there["run_id"].isin(list(runs))] if runs else there
+    there = there[there["question_set"].isin(list(sets))] if sets else there
+    per_judge = there.groupby(["run_id", "judge_id"], sort=False)["n_answers"].sum().reset_index()
+    per_run = per_judge.groupby("run_id", sort=False).agg(n_judges=("judge_id", "size"), n=("n_answers", "max"))
+    if per_run["n"].sum() <= MOST_ANSWERS:
+        return list(runs)
+    shared = per_run[per_run["n_judges"] >= min(2, len(judge_ids))]
+    shared = shared if len(shared) else per_run
+    fits = int((shared["n"].cumsum() <= MOST_ANSWERS).sum())
+    kept = shared.iloc[: max(1, fits)]
+    st.caption(
+        f":material/filter_alt: The newest {len(kept)} of {len(shared):,} runs that these judges scored "
+        f"({int(kept['n'].sum()):,} answers); choose runs to compare on others."
+    )
+    return [str(run) for run in kept.index]
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -104,6 +130,8 @@ def people(judge_ids: list[str], definition: str, interval: str, runs: Sequence[
 def catch_up() -> None:
     """Publish labels that are newer than the database (the supervisor does it too, while it runs)."""
     home = core.home()
+    if home.read_only:
+        return
     newest = max((path.stat().st_mtime_ns for path in home.runs.glob("labels-*/events/*.jsonl")), default=0)
     if newest and (not home.database.exists() or newest > home.database.stat().st_mtime_ns):
         with contextlib.suppress(Busy):
