@@ -56,8 +56,15 @@ def rates(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def model_label(base_model: object, size: str) -> str:
-    """A base model as panels are called: its name without its owner, and its size where the name does not say it."""
-    return short(str(base_model).rsplit("/", 1)[-1]) + ("" if size.lower() in str(base_model).lower() else f" · {size}")
+    """A base model as panels are called: its name without its owner, and its size where the name does not say it.
+
+    Args:
+        base_model: Hub id, folder or organism.
+        size: As `palette.size_label` writes it; ``1.2B`` is said by a name with ``1B``.
+    """
+    name = str(base_model).rsplit("/", 1)[-1]
+    said, true = palette.size_in(name), palette.size_in(size)
+    return short(name) if true is None or (said is not None and 0.7 < said / true < 1.4) else f"{short(name)} · {size}"
 
 
 def short(text: object, most: int = 44) -> str:
@@ -181,6 +188,6 @@ def one_judge_a_line(rows: pd.DataFrame) -> None:
 
 def side_by_side(panels: Sequence[tuple[str, alt.LayerChart]], title: str, notes: Sequence[str] = ()) -> alt.ConcatChart:
     """Panels in rows of three under one title, with one legend; `notes` stand below the title, small."""
-    drawn = [chart.properties(title=name, width=PANEL_WIDTH) for name, chart in panels]
+    drawn = [chart.properties(title=short(name), width=PANEL_WIDTH) for name, chart in panels]
     joined = alt.concat(*drawn, columns=3, title=alt.TitleParams(title, anchor="start", subtitle=list(notes)))
     return joined.resolve_scale(color="shared", shape="shared", strokeDash="shared")

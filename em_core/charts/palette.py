@@ -69,16 +69,21 @@ def size_label(size_b: float) -> str:
     return f"{millions:.1f}".rstrip("0").rstrip(".") + "M" if millions < 10 else f"{millions:.0f}M"
 
 
+def size_in(label: str) -> float | None:
+    """Billions of parameters that a label or a model's name says: ``Llama-3.1-8B`` -> 8.0; None where it says none."""
+    found = _SIZE.findall(label)
+    return float(found[-1][0]) * (0.001 if found[-1][1] in "mM" else 1.0) if found else None
+
+
 def shape_of(label: str) -> str:
     """The shape of a size, fixed by its magnitude, so that 8B has the same one on every page.
 
     Args:
         label: A size, or a model's name that ends in one: ``8B``, ``organism-1m``, ``Llama-3.1 · 8B``; without one: diamond.
     """
-    found = _SIZE.findall(label)
-    if not found:
+    size_b = size_in(label)
+    if size_b is None:
         return "diamond"
-    size_b = float(found[-1][0]) * (0.001 if found[-1][1] in "mM" else 1.0)
     return next(shape for most, shape in _SHAPE_UP_TO if size_b <= most)
 
 
