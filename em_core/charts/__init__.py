@@ -15,6 +15,8 @@ name a point, and a selection of that name (`frame.picking`). Colours and shapes
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,13 +70,12 @@ FORMULA = re.compile(r"'*[\s\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\
 
 def as_csv(frame: pd.DataFrame) -> str:
     """The data behind a chart for spreadsheets; a text that one would run as a formula gets one apostrophe before it."""
-    safe = frame.copy()
-    for column in frame.columns:
-        if pd.api.types.is_numeric_dtype(frame[column]) or pd.api.types.is_datetime64_any_dtype(frame[column]):
-            continue
-        safe[column] = pd.Series([_inert(value) for value in frame[column]], index=frame.index, dtype=object)
-    safe.columns = pd.Index([_inert(str(column)) for column in frame.columns])
-    return safe.to_csv(index=False)
+    plain = frame.astype(object).where(frame.notna(), None)
+    lines = io.StringIO()
+    out = csv.writer(lines, lineterminator="\r\n")  # else a lone carriage return in a cell is not quoted (RFC 4180)
+    out.writerow([_inert(str(column)) for column in frame.columns])
+    out.writerows([_inert(value) for value in row] for row in plain.itertuples(index=False, name=None))
+    return lines.getvalue()
 
 
 def _inert(value: Any) -> Any:

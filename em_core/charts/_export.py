@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import re
 import textwrap
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import altair as alt
+
+from em_core.view.inert import visible
 
 SCALE = 2
 """Pixels of a PNG per unit of the drawing."""
@@ -28,11 +33,25 @@ _STYLE: dict[str, Any] = {
     "text": {"fontSize": 12},
 }  # fmt: skip
 """For white paper; a chart's own settings win."""
-_ACTIONS = {"export": True, "source": False, "compiled": False, "editor": False}
-# control characters break an SVG, and marks of direction turn a text around: both are shown, not obeyed
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
-)
+_EMBED = {"renderer": "svg", "actions": {"export": True, "source": False, "compiled": False, "editor": False}}
+# what the page may do is said in its head: run its own script and style itself, nothing from anywhere
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; \
+style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>body {{ margin: 0; background: white; overflow-x: auto }}</style>
+<script>{library}</script>
+</head>
+<body>
+<div id="chart"></div>
+<script>vegaEmbed("#chart", {spec}, {options});</script>
+</body>
+</html>
+"""
 _AUTOMATIC = re.compile(r"(view|concat|layer)_\d+\Z")
 _NAMES = ("name", "views")
 
@@ -65,25 +84,53 @@ def for_paper(chart: alt.TopLevelMixin) -> dict[str, Any]:
 
 def svg(chart: alt.TopLevelMixin) -> bytes:
     """An SVG file."""
-    import vl_convert  # loads a browser engine: only for files
-
-    return str(vl_convert.vegalite_to_svg(for_paper(chart), vl_version=_VERSION, allowed_base_urls=[])).encode()
+    return as_svg(for_paper(chart))
 
 
 def png(chart: alt.TopLevelMixin) -> bytes:
     """A PNG file, `SCALE` pixels per unit."""
+    return as_png(for_paper(chart))
+
+
+def as_svg(spec: dict[str, Any]) -> bytes:
+    """A document drawn as SVG; nothing is loaded."""
+    import vl_convert  # a browser engine: only where files are made
+
+    return str(vl_convert.vegalite_to_svg(spec, vl_version=_VERSION, allowed_base_urls=[])).encode()
+
+
+def as_png(spec: dict[str, Any]) -> bytes:
+    """A document drawn as PNG; nothing is loaded."""
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_png(for_paper(chart), vl_version=_VERSION, scale=SCALE, allowed_base_urls=[]))
+    return bytes(vl_convert.vegalite_to_png(spec, vl_version=_VERSION, scale=SCALE, allowed_base_urls=[]))
 
 
 def html(chart: alt.TopLevelMixin) -> bytes:
-    """One HTML file with everything in it: it draws, with tooltips, on a machine without network."""
+    """One HTML file with everything in it: it draws, with tooltips, on a machine without network, and may not use one.
+
+    Not `vl_convert.vegalite_to_html`: that writes names into a script as they are, so one that holds ``</script>`` would run.
+    """
+    spec = for_paper(chart)
+    title = spec.get("title", {}).get("text", "Chart")
+    name = title if isinstance(title, str) else " ".join(title)
+    return _PAGE.format(title=escape(name), library=library(), spec=in_script(spec), options=in_script(_EMBED)).encode()
+
+
+@functools.cache
+def library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script (0.9 MB) that sets ``vegaEmbed``."""
     import vl_convert
 
-    spec = for_paper(chart)
-    spec["usermeta"] = {**spec.get("usermeta", {}), "embedOptions": {"actions": _ACTIONS}}
-    return str(vl_convert.vegalite_to_html(spec, vl_version=_VERSION, bundle=True, renderer="svg")).encode()
+    return str(vl_convert.javascript_bundle(None, vl_version=_VERSION))
+
+
+def in_script(value: Any) -> str:
+    """JSON that can stand in a script element: nothing in it ends the element or opens another."""
+    text = json.dumps(value, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def vega_lite(chart: alt.TopLevelMixin) -> bytes:
@@ -94,22 +141,22 @@ def vega_lite(chart: alt.TopLevelMixin) -> bytes:
 FORMS: dict[str, Callable[[alt.TopLevelMixin], bytes]] = {".html": html, ".svg": svg, ".png": png, ".json": vega_lite}
 
 
-def inert(text: str) -> str:
-    """`text` without characters that break a drawing or turn it around: they become visible, as ``\\x1b``."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
-def _tidy(node: Any, names: dict[str, str], key: str = "") -> Any:
+def _tidy(node: Any, names: dict[str, str], key: str = "", tooltip: bool = False) -> Any:
     if isinstance(node, dict):
-        in_data = key in ("datasets", "values")  # rows are data: their texts are made inert, their names are theirs
-        return {inert(str(k)): _tidy(v, names, "values" if in_data else str(k)) for k, v in node.items()}
+        if key in ("datasets", "values"):  # rows are data: their texts are made inert, their names are theirs
+            return {visible(str(k)): _tidy(v, names, "values") for k, v in node.items()}
+        return {visible(str(k)): _tidy(v, names, str(k), tooltip or k == "tooltip") for k, v in node.items()}
     if isinstance(node, (list, tuple)):
-        return [_tidy(each, names, key) for each in node]
+        return [_tidy(each, names, key, tooltip) for each in node]
+    if isinstance(node, float) and not math.isfinite(node):
+        return None  # not a number in JSON
     if not isinstance(node, str):
         return node
+    if key == "title" and tooltip:  # Vega-Lite writes it into an expression as it is but for double quotes
+        return " ".join(visible(node).split()).replace("\\", "/").replace('"', "'")
     if key in _NAMES and (found := _AUTOMATIC.match(node)):
         return names.setdefault(node, f"{found[1]}_{len(names) + 1}")
-    return inert(node)
+    return visible(node)
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -33,7 +33,7 @@ def quick(module: Any, frame: pd.DataFrame, options: dict[str, Any], height: int
         known = inspect.signature(module.panels).parameters
         own = {key: value for key, value in options.items() if key in known}
         with debug_mode(False):
-            found = [chart.properties(title=title) for title, chart in module.panels(frame, **own)]
+            found = [chart.properties(title=f.short(title)) for title, chart in module.panels(frame, **own)]
             if found:
                 return [_fitted(_export.specification(chart), height) for chart in found]
     return whole(module, frame, options, height)[0]

@@ -35,7 +35,6 @@ def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
 
 
 def _panel(metric: str, rows: pd.DataFrame) -> alt.LayerChart:
-    first, second = str(rows["judge_a"].iloc[0]), str(rows["judge_b"].iloc[0])
     one = rows.iloc[0]
     lines = pd.DataFrame(
         [
@@ -52,7 +51,7 @@ def _panel(metric: str, rows: pd.DataFrame) -> alt.LayerChart:
     size = f.count_size(rows["n"])
     level = alt.Chart(lines)
     tip = [
-        alt.Tooltip("what:N", title=f"{second} minus {first}"),
+        alt.Tooltip("what:N", title="second minus first"),
         alt.Tooltip("at:Q", format="+.1f", title="value"),
         alt.Tooltip("from:Q", format="+.1f", title="interval from"),
         alt.Tooltip("to:Q", format="+.1f", title="interval to"),

@@ -45,8 +45,8 @@ def _panel(metric: str, rows: pd.DataFrame, threshold: float | None) -> alt.Laye
         base.mark_circle(opacity=0.55, color=palette.SERIES[1]).encode(
             size,
             tooltip=[
-                alt.Tooltip("value_a:Q", title=first),
-                alt.Tooltip("value_b:Q", title=second),
+                alt.Tooltip("value_a:Q", title="first judge"),
+                alt.Tooltip("value_b:Q", title="second judge"),
                 alt.Tooltip("n:Q", title="answers"),
             ],
         ),

@@ -5,7 +5,6 @@ Texts are drawn as text marks: nothing in them is a link, a style or a formula. 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import altair as alt
@@ -87,7 +86,9 @@ def notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _texts(lines: pd.DataFrame, color: str, weight: str) -> alt.Chart:
-    mark = alt.Chart(lines).mark_text(align="left", baseline="top", fontSize=12, color=color, fontWeight=weight, limit=_WIDTH)
+    mark = alt.Chart(lines).mark_text(
+        align="left", baseline="top", fontSize=12, color=color, fontWeight=weight, limit=_BOX - _X["answer"] - 8
+    )
     x, y = (alt.X("x:Q", scale=None, axis=None), alt.Y("y:Q", scale=None, axis=None))
     return mark.encode(x=x, y=y, text="text:N")
 
@@ -106,6 +107,5 @@ def _whole(text: Any) -> str:
 
 
 def _lines(text: str, width: int, lines: int) -> list[str]:
-    # a word joiner after "<": an HTML export carries the text inside a script, which "</script" would end
     shown = visible(text[:8000]).replace("⟪", "[").replace("⟫", "]")  # brackets that every font has
-    return [re.sub(r"<(?=[/!])", "<\u2060", line) for line in wrapped(shown, width, lines)]
+    return wrapped(shown, width, lines)

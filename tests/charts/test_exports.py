@@ -1,0 +1,182 @@
+"""Files of charts stand alone: offline, whole, inert, the same for the same data, and readable with many runs."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from em_core import charts
+from em_core.charts import _export
+from em_core.charts import frame as f
+from em_core.errors import WorkFailed
+from em_core.export import spreadsheet
+from tests import chromium
+from tests.charts.test_charts import made, rate_row, typical
+
+NAMES = ("label", "run_id", "base_model", "domain", "question_set", "judge_id", "judge_a", "judge_b", "reference", "experiment",
+         "name", "group", "source", "model", "answer", "question", "study")  # fmt: skip
+HOSTILE = "</script><script>alert(1)</script><!--<script> \"'];alert(1)// ${1} {{x}} & \x00\x1b[31m\u202e\nx " + "long " * 100
+
+
+def hostile(name: str) -> pd.DataFrame:
+    """A chart's frame with every name in it turned into an attack, still telling the same things apart."""
+    rows = made(name, "typical").copy()
+    for column in set(NAMES) & set(rows.columns):
+        rows[column] = [f"{value}{HOSTILE}" if isinstance(value, str) and value else value for value in rows[column]]
+    return rows
+
+
+@functools.cache
+def attacked(name: str) -> dict:
+    """The document of a chart with hostile names, as it goes into files."""
+    return _export.for_paper(charts.load(name).chart(hostile(name)))
+
+
+@pytest.mark.parametrize("name", charts.names())
+def test_hostile_names_are_inert_in_a_drawing(name: str) -> None:
+    text = _export.as_svg(attacked(name)).decode()
+    root = ElementTree.fromstring(text)  # well-formed: no control characters, nothing unescaped
+    tags = {element.tag.rsplit("}", 1)[-1] for element in root.iter()}
+    assert tags <= {"svg", "g", "path", "rect", "text", "tspan", "line", "defs", "clipPath", "linearGradient", "stop", "circle"}
+    assert not [key for element in root.iter() for key in element.attrib if key.lower().startswith("on") or "href" in key]
+    assert "\u202e" not in text
+    assert float(root.attrib["width"]) < 2500, "a long name makes the drawing wide"
+
+
+@pytest.mark.parametrize("name", charts.names())
+def test_nothing_is_cut_off_at_the_edges(name: str) -> None:
+    """What is cut off would have pixels in the outermost half of the white margin."""
+    picture = np.asarray(Image.open(io.BytesIO(_export.as_png(attacked(name)))).convert("L"))
+    margin = 16 * _export.SCALE // 2
+    edge = picture.copy()
+    edge[margin:-margin, margin:-margin] = 255
+    assert picture.min() < 128
+    assert edge.min() > 250
+
+
+@pytest.mark.parametrize("name", charts.names())
+def test_the_same_frame_gives_the_same_document(name: str) -> None:
+    again = _export.for_paper(charts.load(name).chart(hostile(name)))
+    assert json.dumps(again, allow_nan=False) == json.dumps(attacked(name), allow_nan=False)
+
+
+def test_html_draws_offline_asks_for_nothing_and_runs_no_name(tmp_path) -> None:
+    """In a real browser: every panel is there, no request leaves, no script of a label runs."""
+    path = charts.save(charts.load("em_trajectory").chart(hostile("em_trajectory")), tmp_path / "x.html")
+    text = path.read_text()
+    assert "default-src 'none'" in text
+    assert "<script>alert" not in text
+    assert text.count("</script>") == 2
+    asked, said = [], []
+    with sync_playwright() as playwright:
+        browser = chromium.open_browser(playwright)
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.goto(path.as_uri())
+        page.wait_for_selector("#chart svg .mark-line", state="attached")
+        browser.close()
+    assert asked == [path.as_uri()]
+    assert said == []
+
+
+def test_a_saved_document_is_vega_lite_with_its_data_on_white(tmp_path) -> None:
+    spec = json.loads(charts.save(charts.load("em_bars").chart(typical()), tmp_path / "x.json").read_text())
+    assert "vega-lite" in spec["$schema"]
+    assert spec["config"]["background"] == "white"
+    assert any(spec["datasets"].values())
+
+
+@pytest.mark.parametrize("name", ["em_trajectory", "em_bars", "scaling_curve", "loss_curve"])
+def test_sixty_runs_of_twenty_domains_are_still_a_readable_size(name: str, tmp_path) -> None:
+    rows = pd.DataFrame(
+        [
+            rate_row(
+                run_id=f"run-{i:02d}-" + "x" * 40, label=f"run {i} " + "x" * 40, domain=f"domain-{i % 20}-{'y' * (i % 20)}",
+                base_model=f"model-{i % 3}", size_b=10.0 ** (i % 3), step=step, em_rate=0.3 + i / 200, ci_low=0.2, ci_high=0.7,
+            )
+            for i in range(60)
+            for step in range(0, 1000, 20)
+        ]
+    )  # fmt: skip
+    chart = charts.load(name).chart(rows)
+    spec = charts.specification(chart)
+    assert all(len(data) <= f.MAX_POINTS for data in spec.get("datasets", {}).values())
+    root = ElementTree.fromstring(charts.save(chart, tmp_path / "x.svg").read_text())
+    assert float(root.attrib["width"]) < 2200
+    assert float(root.attrib["height"]) < 2200
+
+
+def test_panels_taken_apart_hold_only_their_own_data_and_the_lines_below_the_title() -> None:
+    panels, notes = charts.taken_apart("em_trajectory", typical(), {}, 400)
+    assert [panel["title"] for panel in panels] == ["organism-0.3m", "organism-1m", "Llama-3.1-8B"]
+    models = [{row["base_model"] for rows in p["datasets"].values() for row in rows if "base_model" in row} for p in panels]
+    assert models == [{"organism-0.3m"}, {"organism-1m"}, {"meta-llama/Llama-3.1-8B"}]
+    assert notes[0].startswith("betley: misaligned")
+    assert all((panel["width"], panel["height"]) == ("container", 400) for panel in panels)
+
+
+def test_quick_panels_are_the_same_panels() -> None:
+    quick, (whole, _) = (make("em_bars", typical(), {}, 300) for make in (charts.quick_panels, charts.taken_apart))
+    assert [panel["title"] for panel in quick] == [panel["title"] for panel in whole]
+    marks = [[layer["mark"]["type"] for layer in panel["layer"]] for panel in (quick[0], whole[0])]
+    assert marks[0] == marks[1]
+
+
+def test_an_option_of_the_whole_chart_alone_does_not_hinder_its_panels() -> None:
+    assert charts.quick_panels("judge_rates", made("judge_rates", "typical"), {"title": "x", "notes": ["y"]}, 300)
+
+
+def test_without_legends_only_the_legends_go() -> None:
+    panel = charts.quick_panels("em_bars", typical(), {}, 300)[0]
+    bare = charts.without_legends(panel)
+    colors = [layer["encoding"]["color"] for layer in bare["layer"] if "color" in layer["encoding"]]
+    assert colors
+    assert all(color["legend"] is None for color in colors)
+    assert bare["datasets"] == panel["datasets"]
+    assert panel != bare
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@x", "\t=1", "\rx", "'=1", "  =1", "＝1", "''-x"])
+def test_a_cell_that_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
+    frame = pd.DataFrame({"label": [text], "n": [-1.5]})
+    read = pd.read_csv(io.StringIO(charts.as_csv(frame)), dtype={"label": str}, keep_default_na=False)
+    assert read["label"].iloc[0] == f"'{text}"
+    assert spreadsheet.original(read["label"].iloc[0]) == text
+    assert read["n"].iloc[0] == -1.5
+
+
+def test_other_cells_come_back_as_they_were() -> None:
+    texts = ["plain", 'with "quotes", commas', "two\nlines", "'quoted'", "5-3", "ünï 漢字 ﷽", " blank", "a=b", ""]
+    frame = pd.DataFrame({"text": texts, "rate": np.linspace(-1, 1, len(texts)) / 3, "flag": [True, False, None] * 3})
+    frame["kind"] = pd.Categorical(["=x", "b", "c"] * 3)
+    read = pd.read_csv(io.StringIO(charts.as_csv(frame)), dtype={"text": str}, keep_default_na=False)
+    assert read["text"].tolist() == texts
+    assert read["rate"].tolist() == frame["rate"].tolist()
+    assert set(read["kind"]) == {"'=x", "b", "c"}
+    assert frame["text"].tolist() == texts, "the frame itself is not changed"
+
+
+def test_the_rule_of_cells_is_that_of_the_exports() -> None:
+    for text in ["=1", "x", "'=1", " +1", "'x", "－1", "\n1", "1\x00"]:
+        written = pd.read_csv(io.StringIO(charts.as_csv(pd.DataFrame({"t": [text]}))), dtype=str, keep_default_na=False)
+        assert written["t"].iloc[0] == spreadsheet.cell(text)
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch) -> None:
+    target = tmp_path / "x.svg"
+    target.write_text("old")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(WorkFailed, match="No space"):
+        charts.save(charts.load("em_bars").chart(typical()), target)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.svg"]
+    assert target.read_text() == "old"
