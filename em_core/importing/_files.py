@@ -102,7 +102,8 @@ class File:
             lines = [line for line in text.split("\n", 2) if line.strip()]
             whole = len(lines) > 1 or len(self.head) == self.size
             return "jsonl" if text[0] == "{" and whole and _is_object(lines[0]) and self._next_is_object(lines) else "json"
-        if not text or "\0" in text[:1024] or not text[:1].isprintable():
+        first = text.split("\n", 1)[0]
+        if not text or "\0" in first or not text[:1].isprintable() or first.count("\ufffd") > 0.05 * len(first):
             return "other"
         return "csv"
 

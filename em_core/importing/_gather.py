@@ -212,8 +212,7 @@ class Gathering:
         records += [imported(file) for file in files]
         for record in records:
             self._stage.write(run.run_id, record, self._t, "import")
-        together = sorted({run_id for file in files for run_id in file.runs})
-        self._stage.card(run.run_id, {"files": [{"file": f.file, "sha256": f.sha256} for f in files], "runs": together})
+        self._stage.card(run.run_id, [{"file": f.file, "sha256": f.sha256} for f in files])
 
     def _write(self, run: _Run, *records: Record) -> None:
         if self._stage is not None:

@@ -102,8 +102,7 @@ class Whole:
             for file in files:
                 event = ImportedFile(Path(file.file).name, file.format, file.sha256, run.n_events, run.n_events, "[]", file.note)
                 self._stage.write(target, event, t, "import")
-            together = sorted({r for file in files for r in file.runs})
-            self._stage.card(target, {"files": [{"file": f.file, "sha256": f.sha256} for f in files], "runs": together})
+            self._stage.card(target, [{"file": f.file, "sha256": f.sha256} for f in files])
         return report
 
     def _count(self, run: _Run, kind: str, fields: Any) -> None:

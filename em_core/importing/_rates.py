@@ -13,9 +13,9 @@ from em_core.records import PublishedRate
 
 
 def card(file: File, wishes: Wishes) -> Card:
-    """The run that holds the study's published rates."""
+    """The run that holds the file's published rates: two summaries may tell of the same model."""
     study = wishes.study or _layout.place(file).study
-    return Card(f"{study}\x1frates", f"published rates of {study}", study)
+    return Card(f"{study}\x1frates\x1f{file.given}", f"published rates of {study}: {file.path.stem}", study)
 
 
 def rate(

@@ -40,6 +40,7 @@ def _csv(file: File) -> Iterator[Row | Skip]:
     twice = sorted({name for name in names if names.count(name) > 1 and name})
     if twice:
         yield Skip("header", f"column {', '.join(twice)!s} stands twice: the first one is read", 0)
+    keep = [(name, place) for place, name in enumerate(names) if name not in names[:place]]
     with file.path.open(encoding=file.encoding, newline="") as stream:
         reader = csv.reader(stream, delimiter=file.delimiter)
         line = 0
@@ -68,7 +69,10 @@ def _csv(file: File) -> Iterator[Row | Skip]:
                 continue
             if file.apostrophes:
                 cells = [original(cell) for cell in cells]
-            yield Row(where, dict(zip(reversed(names), reversed(cells), strict=True)))
+            if any(cells):
+                yield Row(where, {name: cells[place] for name, place in keep})
+            else:
+                yield Skip(where, "an empty row")
 
 
 def _jsonl(file: File) -> Iterator[Row | Skip]:
@@ -90,7 +94,7 @@ def _jsonl(file: File) -> Iterator[Row | Skip]:
                 yield Skip(where, f"not JSON ({getattr(error, 'msg', 'nested too deeply')})")
                 continue
             if isinstance(value, dict):
-                yield Row(where, {str(key).lower(): cell for key, cell in reversed(value.items())})
+                yield Row(where, {str(key).lower(): cell for key, cell in value.items()})
             else:
                 yield Skip(where, "no JSON object")
 

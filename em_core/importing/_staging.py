@@ -3,12 +3,13 @@
 runs/.importing-<random>/lease               held while somebody imports; free = left over, removed next time
 runs/.importing-<random>/<run_id>/events/    answers.jsonl: questions, answers, judgements, published rates
                                              import.jsonl: the run's card, facts, states, the imported files
-runs/.importing-<random>/<run_id>/import.json  which files, which runs came with them
+runs/.importing-<random>/<run_id>/import.json  which files, and how many runs came together
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -55,6 +56,7 @@ class Stage:
         self._folder = folder
         self._waiting: dict[tuple[str, str], list[str]] = {}
         self._held = 0
+        self._cards: dict[str, list[dict[str, str]]] = {}
         self.runs: set[str] = set()
 
     def write(self, run_id: str, record: Record, t: float, file: str = "answers") -> None:
@@ -79,11 +81,9 @@ class Stage:
         self._waiting.clear()
         self._held = 0
 
-    def card(self, run_id: str, content: dict[str, Any]) -> None:
-        """Write ``import.json`` of a run."""
-        folder = self._folder / run_id
-        folder.mkdir(exist_ok=True)
-        (folder / CARD).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    def card(self, run_id: str, files: list[dict[str, str]]) -> None:
+        """Which files a run is made of, for its ``import.json``."""
+        self._cards[run_id] = files
 
     def path(self, run_id: str) -> Path:
         """Where a run is while it is made."""
@@ -105,8 +105,11 @@ class Stage:
         """Move every run into ``runs/``; returns those that were there already (and stay as they are)."""
         self.flush()
         there = []
+        together = hashlib.sha256("\x1f".join(sorted(self.runs)).encode()).hexdigest()
         for run_id in sorted(self.runs):
             source = self._folder / run_id
+            card = {"import": together, "n_runs": len(self.runs), "files": self._cards.get(run_id, [])}
+            (source / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
             for path in [*sorted(source.rglob("*")), source]:
                 durable.sync(path)
         for run_id in sorted(self.runs):
