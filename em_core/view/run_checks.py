@@ -130,7 +130,9 @@ def _files(known: Known, disk: Mapping[int, str] | None) -> list[Check]:
         how = "their files' digests are the recorded ones" if disk and all(disk[s] == VERIFIED for s in here) else "complete"
         found.append(Check("good", f"{len(here)} of {len(disk or {})} checkpoints are on this machine, {how}."))
     elif not changed and len(known.checkpoints[known.checkpoints["step"] > 0]):
-        found.append(Check("unknown", "Its checkpoints are not on this machine, so their digests can only be read, not checked."))
+        digests = (known.checkpoints.loc[known.checkpoints["step"] > 0, "sha256"].fillna("") != "").any()
+        rest = "so their digests can only be read, not checked" if digests else "and no digest of them is recorded"
+        found.append(Check("unknown", f"Its checkpoints are not on this machine, {rest}."))
     return found
 
 

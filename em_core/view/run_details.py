@@ -183,12 +183,12 @@ def plan_against_actual(known: Known, plan: Mapping[str, Any] | None = None) -> 
     rows.append(
         Planned("Tokens trained", _said(plan, "tokens_total"), None if about is None else f"about {about:,.0f}", "pace x time")
     )
-    span, wall = (plan or {}).get("time_s"), wall_s(known.states)
+    span, wall = (plan or {}).get("time_s"), None if known.run.get("run_kind") == "imported" else wall_s(known.states)
     wanted = f"{span[0]:,.0f} to {span[1]:,.0f} s on this machine" if span else None
     rows.append(Planned("Wall time", wanted, None if wall is None else f"{wall:,.1f} s", "all attempts, answers and judging too"))
     disk = known.checkpoints.loc[known.checkpoints["step"] > 0, "size_bytes"].sum() if n_checkpoints else None
     wanted = size(float(plan["disk_gib"]) * 2**30) if plan and plan.get("disk_gib") else None
-    rows.append(Planned("Disk for checkpoints", wanted, None if disk is None else size(float(disk))))
+    rows.append(Planned("Disk for checkpoints", wanted, size(float(disk)) if disk else None))
     return rows
 
 
@@ -197,7 +197,8 @@ def _baseline(known: Known) -> Planned:
     own = int(zero.loc[zero["source_run_id"] == known.run_id, "n_answers"].sum())
     shared = int(zero["n_answers"].sum()) - own
     wanted = _number(known.run.get("n_answers_planned")), _number(known.run.get("n_checkpoints"))
-    each = wanted[0] // wanted[1] if wanted[0] and wanted[1] else None
+    own_plan = known.run.get("run_kind") != "imported"  # nobody said that an imported run's starting model was asked
+    each = wanted[0] // wanted[1] if own_plan and wanted[0] and wanted[1] else None
     row = _counted("Answers of the starting model", each, max(own, shared))
     return Planned(row.what, row.planned, row.actual, _join(row.note, "shared with other runs" if shared else ""), row.missing)
 

@@ -70,7 +70,8 @@ def header(run: Known, state: str, seen: bool) -> None:
     card = run.run
     colour, icon = _BADGES.get(state, ("gray", "help"))
     with st.container(horizontal=True, vertical_alignment="center"):
-        if state:
+        imported = card.get("run_kind") == "imported"
+        if state and not imported:
             st.badge(state if seen else f"{state}, as recorded", icon=f":material/{icon}:", color=colour)  # type: ignore[arg-type]
         if card.get("run_kind") in _KINDS:
             st.badge(_KINDS[str(card["run_kind"])], icon=":material/label:", color="violet")
@@ -86,10 +87,10 @@ def header(run: Known, state: str, seen: bool) -> None:
         f"{parameters(card['size_b'])} parameters" if card.get("size_b") else "",
         f"experiment {card['experiment']}" if card.get("experiment") else "",
         f"started from {card['parent_run_id']}@{card['parent_step']}" if card.get("parent_run_id") else "",
-        f"launched {when(card.get('created_t'))}" if card.get("created_t") else "",
+        f"{'imported' if imported else 'launched'} {when(card.get('created_t'))}" if card.get("created_t") else "",
     ]
     st.caption(words.plain(inert(short(" · ".join(filter(None, facts))))))
-    for name in ("reason", "hint"):
+    for name in () if imported else ("reason", "hint"):
         if card.get(f"run_{name}"):
             st.code(inert(short(str(card[f"run_{name}"]))), language=None, wrap_lines=True)
 
@@ -197,6 +198,8 @@ def _plan(spec_json: str) -> dict[str, Any] | str:
 
 def phases(run: Known) -> None:
     """What each attempt went through, with reasons and hints."""
+    if run.run.get("run_kind") == "imported":
+        return
     st.subheader("What happened when")
     found = run_details.phases(run.states)
     if not found:

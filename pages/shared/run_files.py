@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from em_core import specs_io
+from em_core import plain_yaml, specs_io
 from em_core.supervisor.logs import log_tail
 from em_core.view import run_files, spec_difference
 from em_core.view.run_details import Known
@@ -109,7 +109,7 @@ def imported(run: Known) -> None:
         st.caption(f"{len(run.published):,} published rates without answers came with it; see Compare.")
     if run.fields:
         st.caption("What the files say of its recipe:")
-        st.json(run.fields, expanded=False)
+        st.code(inert(short(plain_yaml.dump(run.fields)))[:_BYTES], language="yaml", wrap_lines=True, height=300)
 
 
 def log(run: Known) -> None:

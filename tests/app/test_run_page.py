@@ -168,6 +168,15 @@ def test_a_runs_other_sections_show_no_error(page, section: str) -> None:
     assert app.subheader or app.metric
 
 
+def test_a_starting_model_has_its_rates_and_names_the_runs_that_share_it(page) -> None:
+    app = page(run_id="base-organism-1m")
+    said = words(app).replace("\\", "")
+    assert "EM at step 0, the starting model" in said
+    assert "step 0 of 2 runs" in said
+    links = "".join(str(element.proto.body) for element in app.get("html"))
+    assert f"run?run_id={RUN}" in links
+
+
 def test_judges_are_told_with_identity_and_scores(page) -> None:
     app = page(run_id=RUN, section="Judging")
     said = [element.value.replace("\\", "") for element in app.subheader]
