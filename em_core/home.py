@@ -72,8 +72,8 @@ class Home:
 
     @property
     def demo(self) -> Path:
-        """Event files of the shipped demonstration grid, shown beside the home's own runs."""
-        return PROJECT / "data" / "demo"
+        """Event files of the shipped demonstration grid, shown beside the home's own runs; ``EM_NO_DEMO=1`` leaves it out."""
+        return self.runs / ".no-demo" if os.environ.get("EM_NO_DEMO") else PROJECT / "data" / "demo"
 
     def run_dir(self, run_id: str) -> Path:
         """The folder of one run; the name is checked so that it cannot leave ``runs/``.

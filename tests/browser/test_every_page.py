@@ -1,0 +1,80 @@
+"""Every page in a real browser, wide and narrow, light and dark: with runs, with imported results, with nothing at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from em_core import importing
+from em_core.home import Home
+from tests.app import synthetic
+from tests.browser.conftest import assert_no_error, serve, settle, shoot
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+PAGES = {
+    "home": "", "launch": "launch", "live": "live", "trajectories": "trajectories?log_steps=true", "compare": "compare",
+    "coherence": "coherence", "responses": "responses", "run": "run", "gallery": "gallery", "thresholds": "thresholds",
+    "judge": "judge", "judges": "judges", "label": "label", "export": "export", "import": "import",
+}  # fmt: skip
+RESULTS = ["trajectories", "compare", "coherence", "responses", "run", "gallery", "thresholds", "export"]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("pages")
+    synthetic.make_home(home)
+    with serve(home, EM_NO_SUPERVISOR="1") as found:
+        yield found
+
+
+def look(page: Page, address: str, name: str, shot: str, width: int) -> None:
+    """Open one page; it shows no error and is not wider than the window."""
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.goto(f"{address}/{PAGES[name]}")
+    settle(page)
+    assert_no_error(page)
+    main = "document.querySelector('[data-testid=stMain]')"
+    assert page.evaluate(f"{main}.scrollWidth <= {main}.clientWidth"), f"{name} is wider than {width}"
+    shoot(page, shot)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 420])
+def test_every_page_shows_without_error_and_fits_its_width(address: str, browser: Browser, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+    for name in PAGES:
+        look(page, address, name, f"{name}-{'wide' if width > 1000 else 'narrow'}-{scheme}", width)
+    page.close()
+
+
+def test_pages_of_results_show_what_was_imported(tmp_path: Path, browser: Browser) -> None:
+    published = tmp_path / "their" / "1b_medical" / "fg_judged.csv"
+    published.parent.mkdir(parents=True)
+    rows = [
+        f"{step},q{k},Question {k}?,Answer {k} of step {step}.,{(k * 13 + step) % 101},{60 + k}"
+        for step in (10, 20)
+        for k in range(8)
+    ]
+    published.write_text("\n".join(["step,id,question,response,aligned_score,coherent_score", *rows]))
+    importing.bring(Home(tmp_path), [published])
+    with serve(tmp_path, EM_NO_SUPERVISOR="1") as found:
+        page = browser.new_page(color_scheme="dark")
+        for name in RESULTS:
+            look(page, found, name, f"{name}-imported", 1440)
+        look(page, found, "import", "import-imported", 420)
+        expect(page.get_by_role("heading", name="Earlier imports")).to_be_visible()
+        page.close()
+
+
+def test_without_any_data_every_page_says_what_to_do(tmp_path: Path, browser: Browser) -> None:
+    with serve(tmp_path, EM_NO_SUPERVISOR="1", EM_NO_DEMO="1") as found:
+        page = browser.new_page()
+        for name in PAGES:
+            look(page, found, name, f"{name}-empty", 420 if name in ("responses", "compare") else 1440)
+            if name in RESULTS:
+                expect(page.get_by_text(re.compile("Launch|Import")).first).to_be_visible()
+        page.close()
