@@ -125,9 +125,9 @@ def library() -> str:
     return str(vl_convert.javascript_bundle(None, vl_version=_VERSION))
 
 
-def in_script(value: Any) -> str:
+def in_script(value: Any, indent: int | None = None) -> str:
     """JSON that can stand in a script element: nothing in it ends the element or opens another."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
@@ -135,7 +135,7 @@ def in_script(value: Any) -> str:
 
 def vega_lite(chart: alt.TopLevelMixin) -> bytes:
     """The drawing with its data as Vega-Lite JSON."""
-    return (json.dumps(for_paper(chart), ensure_ascii=False, indent=1) + "\n").encode()
+    return (in_script(for_paper(chart), indent=1) + "\n").encode()
 
 
 FORMS: dict[str, Callable[[alt.TopLevelMixin], bytes]] = {".html": html, ".svg": svg, ".png": png, ".json": vega_lite}

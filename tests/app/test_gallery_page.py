@@ -1,0 +1,126 @@
+"""Gallery: a few charts at a time, one large, what is missing is said, the address is the view."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from em_core import charts, figures
+from em_core.cli import build_parser
+from em_core.cli.plotting import selection as selection_of
+from em_core.home import Home
+from em_core.selection import Selection
+from pages.shared import gallery
+from tests.app import synthetic
+from tests.app.test_pages import pytestmark, visit, words
+
+__all__ = ["pytestmark"]
+
+PAGE = "observe/gallery.py"
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    return synthetic.make_home(tmp_path_factory.mktemp("full"), sizes={"organism-0.3m": 3e-4, "organism-1m": 1e-3}, judges=2)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """All charts of a page in one turn, however slow the machine."""
+    monkeypatch.setattr(gallery, "BUDGET_S", 60.0)
+
+
+def at(home: Home, monkeypatch, **query: str):
+    """The gallery at this address (`visit` has a parameter of the name of one of its parts)."""
+    app = visit(home, monkeypatch)
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app.switch_page(PAGE).run()
+
+
+def titles(app) -> list[str]:
+    return [str(m.value).strip("*") for m in app.markdown if str(m.value).startswith("**")]
+
+
+def test_every_chart_is_on_one_of_its_pages(full, monkeypatch):
+    assert sorted(gallery.names()) == charts.names()
+    app = visit(full, monkeypatch, PAGE)
+    assert not app.exception
+    assert not app.error
+    assert titles(app)[-gallery.AT_A_TIME :] == [charts.load(name).TITLE for name in gallery.names()[: gallery.AT_A_TIME]]
+    assert len(app.get("vega_lite_chart")) >= gallery.AT_A_TIME
+    for name in gallery.names()[: gallery.AT_A_TIME]:
+        assert charts.about(name) in words(app).replace("\\", "")
+
+
+def test_what_a_selection_lacks_is_said_with_what_to_do(full, monkeypatch):
+    app = visit(full, monkeypatch, PAGE, chart="judge_calibration")
+    assert not app.exception
+    assert "No labels of people yet" in app.info[0].value
+    assert "Label" in app.info[0].value
+
+
+def test_one_chart_large_with_its_rules_command_and_data(full, monkeypatch):
+    app = visit(full, monkeypatch, PAGE, chart="em_bars", definition="turner")
+    assert not app.exception
+    assert [str(s.value) for s in app.subheader] == [charts.load("em_bars").TITLE]
+    assert "alignment <= 30" in words(app).replace("\\", "")
+    assert "plot em_bars --out em_bars.svg --definition turner" in app.code[0].value
+    assert set(app.dataframe[0].value["definition"]) == {"turner"}
+
+
+def test_the_command_selects_what_the_page_shows(full):
+    shown = Selection("hw0", "population", "judge1", ("organism-1m-medical",), ("organism-general",), in_domain=False)
+    parts = gallery.command("em_bars", shown).split()
+    args = build_parser().parse_args(parts[3:])
+    assert selection_of(args, full) == shown
+
+
+def test_open_and_back_are_in_the_address(full, monkeypatch):
+    app = visit(full, monkeypatch, PAGE)
+    app.button(key="open-em_bars").click().run()
+    assert not app.exception
+    assert app.query_params["chart"] in ("em_bars", ["em_bars"])
+    assert [str(s.value) for s in app.subheader] == [charts.load("em_bars").TITLE]
+
+
+def test_the_second_page_is_a_link(full, monkeypatch):
+    app = at(full, monkeypatch, page="2")
+    assert not app.exception
+    second = gallery.names()[gallery.AT_A_TIME : 2 * gallery.AT_A_TIME]
+    assert [charts.load(name).TITLE in titles(app) for name in second] == [True] * len(second)
+
+
+@pytest.mark.parametrize("query", [{"page": "99"}, {"page": "x"}, {"chart": "nonsense"}, {"chart": "../../etc/passwd"}])
+def test_a_wrong_address_is_the_first_page(full, monkeypatch, query):
+    app = at(full, monkeypatch, **query)
+    assert not app.exception
+    assert not app.error
+    assert len(app.get("vega_lite_chart")) >= 1
+
+
+def test_charts_that_wait_for_their_turn_are_placeholders(full, monkeypatch):
+    monkeypatch.setattr(gallery, "BUDGET_S", -1.0)
+    app = visit(full, monkeypatch, PAGE)
+    assert not app.exception
+    assert not app.get("vega_lite_chart")
+    assert charts.load(gallery.names()[0]).TITLE in titles(app)
+    monkeypatch.setattr(gallery, "BUDGET_S", 60.0)
+    assert app.run().get("vega_lite_chart")
+
+
+def test_without_runs_it_says_where_to_start(monkeypatch, tmp_path):
+    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
+    app = visit(Home(tmp_path / "empty"), monkeypatch, PAGE)
+    assert not app.exception
+    assert "No scored answers yet" in words(app)
+
+
+def test_small_cards_have_one_legend_for_all_panels(full, monkeypatch):
+    app = visit(full, monkeypatch, PAGE)
+    specs = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")[:2]]
+    legends = [json.dumps(spec).count('"orient": "bottom"') for spec in specs]
+    assert legends[0] == 0
+    assert legends[1] > 0
+    assert len(figures.names()) == len(gallery.names())
