@@ -143,32 +143,30 @@ def _gather(
         file.forget()
     report = gathering.finish(n_other)
     report.files += aside
-    if single and not report.runs and report.files and not report.files[0].already:
-        problem = report.files[0].problem
-        raise BadInput(
-            f"{report.files[0].file}: {problem}",
-            "name the format with --as, or its columns with --map; docs/import.md lists the formats",
-        )
+    if report.files and not report.runs and not any(file.already for file in report.files):
+        more = f" (and {len(report.files) - 1} more files, none of them with results)" if len(report.files) > 1 else ""
+        hint = "name the format with --as, or its columns with --map; docs/import.md lists the formats"
+        raise BadInput(f"{report.files[0].file}: {report.files[0].problem}{more}", hint)
     if not report.files:
         raise BadInput(f"{given[0]}: there is no result file in it", "docs/import.md lists the formats that are read")
     return report
 
 
 def _one(gathering: Gathering, reader: ModuleType, file: File, name: str, sha256: str, wishes: Wishes, alone: bool) -> None:
-    report = gathering.begin(file, name, sha256)
+    gathering.begin(file, name, sha256)
     try:
         for item in reader.read(file, wishes):
             gathering.take(item)
     except EMError as error:
         if alone:
             raise
-        report.problem = error.message
+        gathering.abandon(error.message)
     except (UnicodeError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None:
             raise  # our own disk, not their file
         if alone:
             raise WorkFailed(f"{file.given}: cannot be read ({error})", "check the file") from error
-        report.problem = f"cannot be read ({error})"
+        gathering.abandon(f"cannot be read ({error})")
     gathering.end()
 
 

@@ -94,6 +94,14 @@ class Gathering:
         else:
             self._run(item)
 
+    def abandon(self, problem: str) -> None:
+        """The present file cannot be read on: runs of ours that it began are not made (answers of others that came are whole)."""
+        report = self._files[-1]
+        report.problem = problem
+        for run_id in [run_id for run_id in report.runs if self._whole.drop(run_id)]:
+            report.runs.remove(run_id)
+            report.n_imported = 0
+
     def end(self) -> None:
         """The present file has no more items."""
         report = self._files[-1]

@@ -61,6 +61,14 @@ class Whole:
             self._stage.write_line(event.run_id, text)
         return True
 
+    def drop(self, run_id: str) -> bool:
+        """Make this run no more; False where it is none of these."""
+        if self._runs.pop(run_id, None) is None:
+            return False
+        if self._stage is not None:
+            self._stage.drop(run_id)
+        return True
+
     def finish(self, files: list[FileReport], t: float) -> list[RunReport]:
         """Settle what is here already, tell in each run where it comes from; one report a run."""
         reports = []
