@@ -7,6 +7,8 @@ not notice. Nothing is written to the file (it may lie on a medium that cannot b
 
 from __future__ import annotations
 
+from functools import cache
+
 import duckdb
 
 from em_core.store import database
@@ -80,6 +82,7 @@ def attach(connection: duckdb.DuckDBPyConnection, quoted: str) -> None:
             connection.execute(f"CREATE VIEW {name} AS SELECT * FROM file.{name}")
 
 
+@cache
 def _views() -> list[tuple[str, str]]:
     start = "CREATE VIEW "
     statements = [part.query.strip() for part in duckdb.extract_statements(database.schema_sql())]

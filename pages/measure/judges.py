@@ -20,14 +20,15 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"), c
     interval = filters.interval()
     judges = measure.judges(known)
     runs, sets = measure.selection()
-for note in (note for judge in judges for note in core.judge_notes(judge)):
-    st.warning(words.plain(note), icon=":material/warning:")
 if not judges:
     words.empty_state("balance", "No judge chosen", "Choose one or more judges above.")
     st.stop()
 
 with core.guarded():
-    found = measure.compared(judges, definition, interval, measure.within_reach(judges, runs, sets), sets)
+    within = measure.within_reach(judges, runs, sets)
+    for note in (note for judge in judges for note in core.judge_notes(judge, tuple(within) or None)):
+        st.warning(words.plain(note), icon=":material/warning:")
+    found = measure.compared(judges, definition, interval, within, sets)
 measure.rules(found["rules"])
 rows = found["table"]
 if len(judges) == 1:

@@ -31,5 +31,5 @@ with core.guarded():
     else:
         draw = {comparing.BARS: comparing.bars, comparing.MAP: comparing.heat_map, comparing.SCALING: comparing.scaling}[view]
         draw(selection, at)
-for note in core.judge_notes(str(selection.judge_id)):
+for note in core.judge_notes(str(selection.judge_id), selection.run_ids):
     st.warning(words.plain(note), icon=":material/balance:")

@@ -41,7 +41,7 @@ def view() -> None:
     st.caption(tables.summary(rates))
     if rates["toy"].any():
         words.toy_notice()
-    changes.judge_warnings(core.contents(), str(selection.judge_id))
+    changes.judge_warnings(core.contents(), str(selection.judge_id), selection.run_ids)
 
     if not selection.pooled:
         changes.show(rates, selection.definition, selection.interval, str(selection.judge_id))

@@ -58,14 +58,15 @@ def show(chosen: pd.DataFrame, definition: str, interval: str, judge_id: str) ->
     )
 
 
-def judge_warnings(there: pd.DataFrame, judge_id: str) -> None:
+def judge_warnings(there: pd.DataFrame, judge_id: str, run_ids: tuple[str, ...] | None = None) -> None:
     """Say when several models answered under one judge's name, and which runs are not shown because others judged them.
 
     Args:
         there: What there is (`em_core.store.contents.contents`), of all judges.
         judge_id: The one that is shown.
+        run_ids: The runs that are shown; None = all.
     """
-    for note in core.judge_notes(judge_id):
+    for note in core.judge_notes(judge_id, run_ids):
         st.warning(words.plain(note), icon=":material/call_split:")
     others = there[~there["run_id"].isin(there.loc[there["judge_id"] == judge_id, "run_id"]) & there["judge_id"].notna()]
     if len(others):

@@ -203,14 +203,14 @@ def changes(definition: str, interval: str, judge_id: str, chosen: pd.DataFrame)
     return _changes(str(home().root), generation(), definition, interval, judge_id, runs, sets)
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
-def _served(root: str, generation: str) -> pd.DataFrame:
-    return agreement.served_models(Home(home().root))
+@st.cache_data(show_spinner=False, max_entries=32)
+def _served(root: str, generation: str, run_ids: tuple[str, ...] | None) -> pd.DataFrame:
+    return agreement.served_models(Home(home().root), run_ids)
 
 
-def judge_notes(judge_id: str) -> list[str]:
-    """What a reader of this judge's scores must know: several models may have answered under its name."""
-    return mixed_models(_served(str(home().root), generation()), [judge_id])
+def judge_notes(judge_id: str, run_ids: tuple[str, ...] | None = None) -> list[str]:
+    """What a reader of this judge's scores of these runs must know: several models may have answered under its name."""
+    return mixed_models(_served(str(home().root), generation(), run_ids), [judge_id])
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
