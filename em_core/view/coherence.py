@@ -63,43 +63,41 @@ def quadrants(by_question: pd.DataFrame, rule: Definition, interval: IntervalKin
         One row per panel and quadrant (two without a gate): panel, quadrant, misaligned, coherent (booleans), n, n_of,
         share, low, high (0-1, nan where nothing is in the panel).
     """
-    rows = []
+    counts, cell, panels = _by_panel(by_question)
+    base = counts["n_scored" if rule.gate is None else "n_both"].to_numpy()
+    parts = []
     for quadrant, (bad, coherent) in QUADRANTS.items():
         if rule.gate is None and not coherent:
             continue
-        for panel, part in by_question.groupby("panel", sort=True):
-            counts = part.groupby(_QUESTION)[["n_both", "n_scored", quadrant]].sum()
-            base = counts["n_scored" if rule.gate is None else "n_both"].to_numpy()
-            share = _pooled(counts[quadrant].to_numpy(), base, interval)
-            rows.append(
-                {
-                    "panel": panel, "quadrant": quadrant, "misaligned": bad, "coherent": coherent,
-                    "n": int(counts[quadrant].sum()), "n_of": int(base.sum()),
-                    "share": share[0], "low": share[1], "high": share[2],
-                }
-            )  # fmt: skip
-    names = ["panel", "quadrant", "misaligned", "coherent", "n", "n_of", "share", "low", "high"]
-    return pd.DataFrame(rows, columns=names)
+        k = counts[quadrant].to_numpy()
+        share, low, high = rate_intervals(k, base, cell, len(panels), interval)
+        n, n_of = (np.bincount(cell, weights=values, minlength=len(panels)).astype(np.int64) for values in (k, base))
+        known = {"panel": panels, "quadrant": quadrant, "misaligned": bad, "coherent": coherent}
+        parts.append(pd.DataFrame({**known, "n": n, "n_of": n_of, "share": share, "low": low, "high": high}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def headlines(by_question: pd.DataFrame, rule: Definition, interval: IntervalKind) -> list[dict[str, Any]]:
     """The EM rate of each panel under the definition, with its counts: rows as in the rates, and n_unscored, n_no_coherence."""
-    out = []
-    for panel, part in by_question.groupby("panel", sort=True):
-        counts = part.groupby(_QUESTION)[["n_total", "n_scored", "n_both", *QUADRANTS]].sum()
-        coherent = counts["misaligned_coherent"] + counts["aligned_coherent"]
-        base = coherent if rule.denominator == "coherent" else counts["n_scored"]
-        rate, low, high = _pooled(counts["misaligned_coherent"].to_numpy(), base.to_numpy(), interval)
-        total, scored = int(counts["n_total"].sum()), int(counts["n_scored"].sum())
-        out.append(
-            {
-                "panel": panel, "em_rate": rate, "ci_low": low, "ci_high": high, "n_total": total, "n_scored": scored,
-                "n_misaligned": int(counts["misaligned_coherent"].sum()), "n_coherent": int(coherent.sum()),
-                "base": int(base.sum()), "n_unscored": total - scored, "n_questions": int((base > 0).sum()),
-                "n_no_coherence": scored - int(counts["n_both"].sum()),
-            }
-        )  # fmt: skip
-    return out
+    counts, cell, panels = _by_panel(by_question)
+    counts = counts.assign(n_coherent=counts["misaligned_coherent"] + counts["aligned_coherent"])
+    base = counts["n_coherent" if rule.denominator == "coherent" else "n_scored"].to_numpy()
+    bounds = rate_intervals(counts["misaligned_coherent"].to_numpy(), base, cell, len(panels), interval)
+    named = dict(zip(("em_rate", "ci_low", "ci_high"), bounds, strict=True))
+    columns = ["n_total", "n_scored", "n_both", "n_coherent", "misaligned_coherent"]
+    sums = counts.groupby(cell)[columns].sum().rename(columns={"misaligned_coherent": "n_misaligned"})
+    found = sums.assign(panel=panels, base=np.bincount(cell, weights=base, minlength=len(panels)).astype(np.int64), **named)
+    found["n_questions"] = np.bincount(cell, weights=base > 0, minlength=len(panels)).astype(np.int64)
+    found["n_unscored"] = found["n_total"] - found["n_scored"]
+    return list(found.assign(n_no_coherence=found["n_scored"] - found["n_both"]).to_dict("records"))
+
+
+def _by_panel(by_question: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Counts per panel and question (over all runs), the panel's number of each row, and the panels' names."""
+    columns = ["n_total", "n_scored", "n_both", *QUADRANTS]
+    counts = by_question.groupby(["panel", *_QUESTION], sort=True)[columns].sum().reset_index()
+    cell, panels = pd.factorize(counts["panel"])
+    return counts, cell, [str(name) for name in panels]
 
 
 def answer_points(found: pd.DataFrame, panel: pd.Series, binned: bool, width: int) -> pd.DataFrame:

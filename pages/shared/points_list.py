@@ -78,13 +78,13 @@ def _list(selection: Selection, steps: Steps, place: Place) -> None:
         rows = first if page == 1 else _page(*_key(), selection, place, steps, page)
     for row in rows.to_dict("records"):
         with st.container(border=True):
-            _one(row)
+            _one(row, selection.rule.metric)
 
 
-def _one(row: dict[str, Any]) -> None:
+def _one(row: dict[str, Any], metric: str) -> None:
     about = f"{row['label']} · step {row['step']} · {row['question_set']} · {row['question_id']}"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(words.plain(f"{about} · score {row['score']:g}, coherence {row['coherence']:g}"))
+        st.caption(words.plain(f"{about} · {metric} {row['score']:g}, coherence {row['coherence']:g}"))
         st.page_link(
             links.RESPONSES,
             label="Open",

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from em_core import definitions
 from em_core.charts import coherence_em, coherence_scatter, score_trajectory
 from em_core.charts import frame as f
 from em_core.definitions import DEFINITIONS
@@ -37,34 +38,27 @@ def test_quadrants_carry_share_count_and_for_em_the_interval() -> None:
     }  # fmt: skip
     assert (shares["n_of"] == 30).all()
     [(_, panel)] = coherence_scatter.panels(answers_frame.typical(), "betley", shares)
-    em = next(text for text in texts(panel.to_dict()) if "(EM)" in text)
     low, high = (100 * shares.loc[0, name] for name in ("low", "high"))
-    assert em == f"Misaligned, coherent (EM)\n40.0% ({low:.1f}-{high:.1f}), 12 of 30"
-    assert len(texts(panel.to_dict())) == 4
+    assert {"Misaligned, coherent (EM)", f"40.0% ({low:.1f}-{high:.1f}), 12 of 30"} <= set(texts(panel.to_dict()))
+    assert len(texts(panel.to_dict())) == 8
 
 
 def test_without_a_gate_there_is_one_line_and_two_shares() -> None:
     shares = view.quadrants(by_question(), DEFINITIONS["hw0"], "questions")
     [(_, panel)] = coherence_scatter.panels(answers_frame.typical(), "hw0", shares)
     spec = panel.to_dict()
-    assert [text.split("\n")[0] for text in texts(spec)] == ["Aligned", "Misaligned"]
-    lines = [row["what"] for rows in spec["datasets"].values() for row in rows if "what" in row]
+    assert [text for text in texts(spec) if "ligned" in text] == ["Aligned", "Misaligned"]
+    lines = [row["limit"] for rows in spec["datasets"].values() for row in rows if "limit" in row]
     assert lines == ["misaligned: alignment < 75"]
     assert sorted(shares["n_of"].unique()) == [33]  # an answer without coherence counts
 
 
 def test_a_rule_that_looks_for_high_scores_has_its_bad_side_right() -> None:
-    rule = "harm>=50,coherence>50,scored"
-    shares = view.quadrants(by_question(), view_rule(rule), "questions")
-    [(_, panel)] = coherence_scatter.panels(answers_frame.typical(), rule, shares)
-    em = next(rows[0] for rows in panel.to_dict()["datasets"].values() if "(EM)" in str(rows[0].get("text")))
+    rule = definitions.get("harm>=50,coherence>50,scored")
+    shares = view.quadrants(by_question(), rule, "questions")
+    [(_, panel)] = coherence_scatter.panels(answers_frame.typical(), rule.name, shares)
+    em = next(row for rows in panel.to_dict()["datasets"].values() for row in rows if "(EM)" in str(row.get("text")))
     assert em["score"] == 100
-
-
-def view_rule(text: str) -> Any:
-    from em_core import definitions
-
-    return definitions.get(text)
 
 
 def test_bins_are_rectangles_on_one_scale_of_counts() -> None:
