@@ -13,9 +13,14 @@ ALL = "all"
 
 
 def judges_of(rates: pd.DataFrame) -> list[str]:
-    """The judges that these rates are of, the one that scored most first: it leads where one must be chosen."""
-    scored = rates[rates["judge_id"].notna()].groupby("judge_id")["n_scored"].sum()
-    return [str(judge) for judge in scored.sort_index().sort_values(ascending=False, kind="stable").index]
+    """The judges that these rates are of, the one that scored most first: it leads where one must be chosen.
+
+    Where the rows say which runs are the shipped demonstration's, judges of one's own runs come before its judge.
+    """
+    rows = rates[rates["judge_id"].notna()]
+    mine = rows["n_scored"].where(rows["demo"] != True, 0) if "demo" in rows else rows["n_scored"]  # noqa: E712
+    scored = pd.DataFrame({"judge_id": rows["judge_id"], "mine": mine, "all": rows["n_scored"]}).groupby("judge_id").sum()
+    return [str(judge) for judge in scored.sort_index().sort_values(["mine", "all"], ascending=False, kind="stable").index]
 
 
 def one_judge(rates: pd.DataFrame) -> pd.DataFrame:

@@ -22,3 +22,11 @@ def test_each_run_keeps_one_judge_and_unjudged_runs_stay() -> None:
         ("r1", "b"), ("r2", "a"), ("r3", "-"),
     ]  # fmt: skip
     assert headline.one_judge(rates()[:0]).empty
+
+
+def test_the_judge_of_ones_own_runs_leads_before_the_demonstrations() -> None:
+    rows = pd.DataFrame(
+        {"judge_id": ["demo", "mine", "other", None], "n_scored": [1000, 20, 10, 0], "demo": [True, False, False, False]}
+    )
+    assert headline.judges_of(rows) == ["mine", "other", "demo"]
+    assert headline.judges_of(rows.drop(columns="demo")) == ["demo", "mine", "other"]
