@@ -188,7 +188,7 @@ def _write(found: Results, stage: Path, parts: tuple[str, ...], progress: Progre
                 tell(0.05, "report.html")
                 (stage / "report.html").write_text(report.build(found, drawn, private, about), encoding="utf-8")
             before += _SHARE[part]
-    missing = {each.name: each.problem for each in drawn if each.drawn is None}
+    missing = {each.name: each.problem for each in drawn if each.specification is None}
     notes = _notes(found)
     (stage / "README.txt").write_text(readme.text(name, about, parts, missing, notes), encoding="utf-8")
     return _Done(about, n_answers, missing, dict(private.shortened), notes)

@@ -23,7 +23,7 @@
   }
   function draw(place) {
     var specification = specifications[place.getAttribute("data-figure")];
-    var options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true, loader: nothing, config: style(), defaultStyle: true };
+    var options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: 1, loader: nothing, config: style(), defaultStyle: true };
     return window.vegaEmbed(place, JSON.parse(JSON.stringify(specification)), options).then(function () {
       place.parentElement.classList.add("drawn");
       place.setAttribute("data-drawn", dark.matches ? "dark" : "light");

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,22 @@ FIGURES: dict[str, str] = {
     "response_example": "response_table",
 }
 """File name -> chart."""
-FORMS = (".png", ".svg", ".json")
+FORMS = (".png", ".json")
+
+
+_DATA = ("text", "answer", "response", "prompt", "question", "system", "raw_reply")
+"""Columns that hold words of models, judges and question files: data, which stay as they are."""
+
+
+class _Known(alt.TopLevelMixin):
+    """A chart whose Vega-Lite is known: making it costs Altair a second, and five files need it."""
+
+    def __init__(self, specification: dict[str, Any]) -> None:
+        self._specification = specification
+
+    def to_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """What it was made with."""
+        return self._specification
 
 
 @dataclass
@@ -37,15 +54,26 @@ class Drawing:
         name: As the published study calls it.
         chart: As `em_core.charts` calls it.
         frame: What it was drawn from.
-        drawn: The chart; None = it could not be drawn.
+        specification: Its Vega-Lite; None = it could not be drawn.
         problem: Why not.
     """
 
     name: str
     chart: str
     frame: pd.DataFrame = field(default_factory=pd.DataFrame)
-    drawn: alt.TopLevelMixin | None = None
+    specification: dict[str, Any] | None = None
     problem: str = ""
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The still image."""
+        with tempfile.TemporaryDirectory() as place:
+            return self.save(Path(place) / "still.svg").read_bytes()
+
+    def save(self, path: Path) -> Path:
+        """As a file (`em_core.charts.save`)."""
+        assert self.specification is not None
+        return charts.save(_Known(self.specification), path)
 
 
 def draw(home: Home, selection: Selection, private: Private) -> list[Drawing]:
@@ -56,14 +84,20 @@ def draw(home: Home, selection: Selection, private: Private) -> list[Drawing]:
 def _draw(name: str, chart: str, home: Home, selection: Selection, private: Private) -> Drawing:
     try:
         frame, options = figures.load(chart).frame(home, selection)
-        for column in ("base_model", "label", "experiment"):
-            if column in frame:
-                frame = frame.assign(**{column: [private.text(v) if isinstance(v, str) else v for v in frame[column]]})
-        return Drawing(name, chart, frame, charts.load(chart).chart(frame, **options))
+        for column in [c for c in frame.select_dtypes(include=["object", "string"]) if c not in _DATA]:
+            shown = {v: private.text(v) for v in set(frame[column]) if isinstance(v, str)} if _plain(frame[column]) else {}
+            if any(old != new for old, new in shown.items()):
+                frame = frame.assign(**{column: [shown.get(v, v) for v in frame[column]]})
+        return Drawing(name, chart, frame, charts.specification(charts.load(chart).chart(frame, **options)))
     except EMError as error:
         return Drawing(name, chart, problem=error.message)
     except Exception as error:  # a chart with a bug must not cost the whole export
         return Drawing(name, chart, problem=f"this is a bug ({type(error).__name__}: {error})")
+
+
+def _plain(column: pd.Series) -> bool:
+    """Whether all values can be looked up (no lists among them)."""
+    return all(v is None or isinstance(v, (str, float, int, bool)) for v in column)
 
 
 def write(drawings: list[Drawing], folder: Path, progress: Callable[[str], None]) -> None:
@@ -74,16 +108,11 @@ def write(drawings: list[Drawing], folder: Path, progress: Callable[[str], None]
     """
     folder.mkdir()
     for drawing in drawings:
-        if drawing.drawn is None:
+        if drawing.specification is None:
             continue
         progress(drawing.name)
         for form in FORMS:
-            charts.save(drawing.drawn, folder / f"{drawing.name}{form}")
-        (folder / f"{drawing.name}.html").write_text(page.of_figure(drawing.name, specification(drawing)), encoding="utf-8")
+            drawing.save(folder / f"{drawing.name}{form}")
+        (folder / f"{drawing.name}.svg").write_bytes(drawing.svg)
+        (folder / f"{drawing.name}.html").write_text(page.of_figure(drawing.name, drawing.specification), encoding="utf-8")
         spreadsheet.write_frame(folder / f"{drawing.name}.csv", drawing.frame)
-
-
-def specification(drawing: Drawing) -> dict[str, Any]:
-    """Vega-Lite of a drawn figure."""
-    assert drawing.drawn is not None
-    return charts.specification(drawing.drawn)

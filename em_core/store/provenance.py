@@ -17,7 +17,7 @@ WITH shown AS (
     SELECT source_run_id, is_baseline, domain FROM appearances WHERE run_id = $run
 ), asked AS (
     SELECT * FROM questions WHERE list_contains($sources::VARCHAR[], run_id)
-    QUALIFY row_number() OVER (PARTITION BY run_id, question_set, question_id, paraphrase ORDER BY t DESC, rowid DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY run_id, question_set, question_id, paraphrase ORDER BY t DESC, prompt) = 1
 ), answers AS (
     SELECT scores.*, asked.system, asked.prompt,
            asked.domain <> '' AND list_contains(string_split(shown.domain, '+'), asked.domain) AS in_domain

@@ -40,10 +40,10 @@ ORDER BY run_id
 """
 _LINES = """
 WITH answers AS (
-    SELECT rowid AS place, * FROM responses WHERE run_id = $run
+    SELECT row_number() OVER () AS place, * FROM responses WHERE run_id = $run  -- in the order in which they were written
 ), asked AS (
     SELECT question_set, question_id, paraphrase, {question} AS question FROM questions WHERE run_id = $run
-    QUALIFY row_number() OVER (PARTITION BY question_set, question_id, paraphrase ORDER BY t DESC, rowid DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY question_set, question_id, paraphrase ORDER BY t DESC, prompt) = 1
 ), measured AS (
     SELECT response_id, list({health} ORDER BY t) AS health FROM (
         SELECT * FROM answer_health WHERE run_id = $run
@@ -285,7 +285,7 @@ WITH shown AS (
     QUALIFY row_number() OVER (PARTITION BY run_id, step, response_id ORDER BY t DESC, text) = 1
 ), asked AS (
     SELECT * FROM questions WHERE list_contains(getvariable('sources'), run_id)
-    QUALIFY row_number() OVER (PARTITION BY run_id, question_set, question_id, paraphrase ORDER BY t DESC, rowid DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY run_id, question_set, question_id, paraphrase ORDER BY t DESC, prompt) = 1
 )
 SELECT $run AS run_id, answers.run_id AS source_run_id, answers.step, answers.question_set, answers.question_id,
        answers.paraphrase, answers.sample, answers.cue,

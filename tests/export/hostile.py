@@ -72,7 +72,11 @@ def fill(home: Home) -> None:
     write(home, "base-1", created("", run_kind="baseline", label="base"), question("q0", "medical"), question("q1"))
     _answers(home, "base-1", 0, 95.0)
     write(home, "alone", created("code", run_kind="imported", label="alone"), facts(), question("q1"))
-    write(home, "alone", ImportedFile("fg_judged.csv", "cs2881", "00" * 32, 20, 18, '[{"where": "row 3", "reason": "no score", "n": 2}]'))
+    write(
+        home,
+        "alone",
+        ImportedFile("fg_judged.csv", "cs2881", "00" * 32, 20, 18, '[{"where": "row 3", "reason": "no score", "n": 2}]'),
+    )
     for sample in range(4):
         answer = response("alone", 5, sample, "q1", text=f"plain {sample}")
         write(home, "alone", answer, *judged(answer, 90.0, 90.0))
@@ -94,8 +98,15 @@ def _answers(home: Home, run_id: str, step: int, alignment: float) -> None:
 def _asides(home: Home) -> None:
     """Later scores of one run, labels of another, scores of the third."""
     mine, other = response("tuned-1", 20, 1, "q1"), response("alone", 5, 1, "q1")
-    served = Judgement(mine.response_id, "judge-2", "alignment", 12.5, None, "=reply", '{"12": 0.5}', 10, 1, served_model="/home/ann/served")
-    write(home, "judge-later", created("", run_kind="judge", label="later"), JudgeIdentity("judge-2", "local", "m", "integer", "0", "{}", ""))
+    served = Judgement(
+        mine.response_id, "judge-2", "alignment", 12.5, None, "=reply", '{"12": 0.5}', 10, 1, served_model="/home/ann/served"
+    )
+    write(
+        home,
+        "judge-later",
+        created("", run_kind="judge", label="later"),
+        JudgeIdentity("judge-2", "local", "m", "integer", "0", "{}", ""),
+    )
     write(home, "judge-later", served, Judgement(other.response_id, "judge-2", "alignment", 50.0, None, "", None, None, None))
     write(home, "judge-other", created("", run_kind="judge", label="other"))
     write(home, "judge-other", Judgement(other.response_id, "judge-3", "alignment", 50.0, None, "", None, None, None))

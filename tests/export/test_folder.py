@@ -11,10 +11,11 @@ import threading
 import zipfile
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from em_core.errors import BadInput, WorkFailed
-from em_core.export import PARTS, export, folder
+from em_core.export import export, folder
 from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store.publish import publish
@@ -80,7 +81,15 @@ def test_an_earlier_export_is_replaced_when_told_to(small: Home, out: Path) -> N
 def test_the_workbench_s_own_folders_files_and_links_are_refused(small: Home, out: Path) -> None:
     (out.parent / "file").write_text("x")
     (out.parent / "link").symlink_to(out.parent)
-    for place in (small.root, small.root.parent, small.runs, small.runs / "new", out.parent / "file", out.parent / "link", out.parent / "no" / "such"):
+    for place in (
+        small.root,
+        small.root.parent,
+        small.runs,
+        small.runs / "new",
+        out.parent / "file",
+        out.parent / "link",
+        out.parent / "no" / "such",
+    ):
         with pytest.raises(BadInput):
             export(small, Selection(), place, ["csv"], overwrite=True)
 
@@ -97,7 +106,9 @@ def test_the_workbench_s_own_folders_files_and_links_are_refused(small: Home, ou
         (Selection(definition="wrong"), ["csv"], "choose one of"),
     ],
 )  # fmt: skip
-def test_wrong_wishes_are_one_message_and_leave_nothing(small: Home, out: Path, selection: Selection, parts: list[str], said: str) -> None:
+def test_wrong_wishes_are_one_message_and_leave_nothing(
+    small: Home, out: Path, selection: Selection, parts: list[str], said: str
+) -> None:
     with pytest.raises(BadInput) as error:
         export(small, selection, out, parts)
     assert said in str(error.value)
@@ -206,16 +217,13 @@ def test_all_parts_are_of_one_moment(tmp_path: Path) -> None:
         assert sum(1 for _ in file) == report.n_answers == 24
 
 
-def test_nothing_names_the_machine(home: Home, out: Path) -> None:
-    export(home, Selection(), out, PARTS)
-    for path in out.rglob("*"):
+def test_nothing_names_the_machine(home: Home, everything: Path) -> None:
+    for path in everything.rglob("*"):
         if path.is_file():
             data = path.read_bytes()
             if path.suffix == ".parquet":
-                import duckdb
-
                 data = "\n".join(map(repr, duckdb.sql(f"SELECT * FROM read_parquet('{path}')").fetchall())).encode()
             found = [secret for secret in secret_paths(home) if secret.encode() in data]
             assert not found, (path.name, found)
-    assert json.loads((out / "export_manifest.json").read_text())["shortened"]["labels.labeller"] == 1
-    assert folder.earlier(out) is not None
+    assert json.loads((everything / "export_manifest.json").read_text())["shortened"]["labels.labeller"] == 1
+    assert folder.earlier(everything) is not None

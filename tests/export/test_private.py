@@ -38,7 +38,16 @@ def test_folders_are_cut_to_their_last_part(private: Private, text: str, shown: 
 
 @pytest.mark.parametrize(
     "text",
-    ["https://huggingface.co/a/b/c", "http://127.0.0.1:8000/v1", "org/model-7B", "data/train/x.jsonl", "he/she and/or", "10/20/30", "", "organism-1m"],
+    [
+        "https://huggingface.co/a/b/c",
+        "http://127.0.0.1:8000/v1",
+        "org/model-7B",
+        "data/train/x.jsonl",
+        "he/she and/or",
+        "10/20/30",
+        "",
+        "organism-1m",
+    ],
 )
 def test_addresses_names_and_relative_paths_stay(private: Private, text: str) -> None:
     assert private.text(text) == text

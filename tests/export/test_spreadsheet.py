@@ -14,7 +14,24 @@ from tests.export.hostile import HOSTILE
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "  =1", "\u00a0=1", "\ufeff=1", "\u200b=1", "\uff1d1", "'=1", "''=1", "\tplain", " -x"],
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "  =1",
+        "\u00a0=1",
+        "\ufeff=1",
+        "\u200b=1",
+        "\uff1d1",
+        "'=1",
+        "''=1",
+        "\tplain",
+        " -x",
+    ],
 )
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
     assert spreadsheet.cell(text) == f"'{text}"

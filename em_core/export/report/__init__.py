@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from em_core.export import page
-from em_core.export.drawings import Drawing, specification
+from em_core.export.drawings import Drawing
 from em_core.export.private import Private
 from em_core.export.report import answers, closing, numbers, opening, origin
 from em_core.export.results import Results
@@ -45,5 +45,5 @@ def build(results: Results, drawings: Sequence[Drawing], private: Private, about
             closing.again(results, about),
         )
     )
-    drawn = {drawing.name: specification(drawing) for drawing in drawings if drawing.drawn is not None}
+    drawn = {drawing.name: drawing.specification for drawing in drawings if drawing.specification is not None}
     return page.document(opening.title(results), f"<main>{body}</main>", drawn)

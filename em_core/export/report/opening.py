@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from em_core import charts
 from em_core.export.drawings import Drawing
 from em_core.export.page import Markup, code, details, figure, listing, paragraph, section, table, text, untrusted
 from em_core.export.private import Private
@@ -137,24 +134,18 @@ def figures(results: Results, drawings: Sequence[Drawing]) -> Markup:
     parts: list[str] = (
         [paragraph("Question sets are pooled here, those of the run's own training domain apart.")] if pooled else []
     )
-    for i, drawing in enumerate((d for d in drawings if d.drawn is not None), 1):
+    for i, drawing in enumerate((d for d in drawings if d.specification is not None), 1):
         name = TITLES[drawing.name]
         note = f"Figure {i}. {name}. {rule}; judge {results.selection.judge_id}; {len(results.run_ids)} runs, n = {n:,} answers."
         parts.append(
             figure(
                 drawing.name,
-                _svg(drawing),
+                drawing.svg,
                 note,
                 f"{name}; the numbers are in the tables below and in figures/{drawing.name}.csv",
             )
         )
-    missing = [f"{d.name}: {d.problem}" for d in drawings if d.drawn is None]
+    missing = [f"{d.name}: {d.problem}" for d in drawings if d.specification is None]
     if missing:
         parts.append(Markup(paragraph("Not drawn:") + listing(missing)))
     return section("figures", "Figures", *parts) if parts else section("figures", "Figures", code(["none"]))
-
-
-def _svg(drawing: Drawing) -> bytes:
-    assert drawing.drawn is not None
-    with tempfile.TemporaryDirectory() as place:
-        return charts.save(drawing.drawn, Path(place) / "still.svg").read_bytes()
