@@ -74,9 +74,10 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     )
     highest = float(max(0.1, cells["em_rate"].max(skipna=True) or 0.1)) if cells["em_rate"].notna().any() else 1.0
     scale = alt.Scale(scheme="oranges", domain=[0, highest])
+    legend = alt.Legend(format=".0%", gradientLength=max(60, _CELL * len(domains) - 48))
     rate = "datum.state === 'rate'"
     filled = base.transform_filter(rate).mark_rect().encode(
-        alt.Color("em_rate:Q", scale=scale, title="EM rate", legend=alt.Legend(format=".0%")),
+        alt.Color("em_rate:Q", scale=scale, title="EM rate", legend=legend),
         tooltip=[
             alt.Tooltip("domain_label:N", title="trained on"), alt.Tooltip("question_set:N", title="questions"),
             alt.Tooltip("own:N", title="own domain"), alt.Tooltip("em_rate:Q", title="EM rate", format=".1%"),

@@ -87,6 +87,7 @@ def _dumbbell(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt
         base.mark_point(filled=True, size=90, opacity=1).encode(
             alt.X("rate_b:Q", scale=scale), _shape(), tooltip=_tooltip(names)
         ),
+        data=rows,
     )
 
 

@@ -117,7 +117,7 @@ def _pool(
     if len(runs) > 1:
         found = across_seeds(tables[0], tables[1], selection.interval, level(k))
         if found.rate is not None:
-            return found.rate, found.low, found.high, found.n_questions, found.note
+            return found.rate, found.low, found.high, found.n_questions, found.note.replace("seed", "run")
     one = estimate(tables[0].sum(axis=0), tables[1].sum(axis=0), selection.interval, level(k))
     note = one.note
     if len(runs) > 1 and one.rate is not None:
@@ -139,3 +139,10 @@ def peak_note(rows: pd.DataFrame) -> str:
         f"peak: the highest of {of} noisy checkpoints, biased upward and not corrected for it; "
         f"intervals are widened to hold for all {int(k.max())} at once"
     )
+
+
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows for a table: what pooled runs do not share says so."""
+    steps = ["several" if pd.isna(step) else str(int(step)) for step in rows["step"]]
+    several = {column: rows[column].where(rows[column].notna(), "several") for column in ("base_model", "experiment")}
+    return rows.assign(step=steps, **several)

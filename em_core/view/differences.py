@@ -129,10 +129,10 @@ def verdict(row: dict[str, Any]) -> str:
         return "No question was scored on both sides: no estimate."
     beyond = "more than chance explains" if row["p_adjusted"] is not None and row["p_adjusted"] < 0.05 else "not beyond chance"
     if beyond.startswith("more") and row["p_flip"] is not None and row["p_flip"] >= 0.05:
-        beyond = f"weak evidence, a permutation test gives p = {_p(row['p_flip'])}"
+        beyond = f"weak evidence, a permutation test gives p {_p(row['p_flip'], '= ')}"
     return (
         f"{100 * row['difference']:+.1f} points (95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}), "
-        f"p = {_p(row['p'])}: {beyond}."
+        f"p {_p(row['p'], '= ')}: {beyond}."
     )
 
 
@@ -177,7 +177,7 @@ def _difference(row: dict[str, Any]) -> str:
     return f"{100 * row['difference']:+.0f} ({100 * row['ci_low']:+.0f} to {100 * row['ci_high']:+.0f})"
 
 
-def _p(value: Any) -> str:
+def _p(value: Any, sign: str = "") -> str:
     if value is None or pd.isna(value):
         return ""
-    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+    return "< 0.0001" if value < 0.0001 else f"{sign}{value:.2g}"

@@ -105,7 +105,7 @@ def bars(selection: Selection, at: store_comparing.At) -> None:
         "Several runs in one bar are taken as draws: each run and question counts the same, the interval is for other runs like "
         "these, small points are the runs. Click a point of one run to read its answers."
     )
-    tables.rates(rows[rows["pooled"]], "compare")
+    tables.rates(comparing.shown(rows[rows["pooled"].astype(bool)]), "compare")
 
 
 def heat_map(selection: Selection, at: store_comparing.At) -> None:
@@ -118,7 +118,7 @@ def heat_map(selection: Selection, at: store_comparing.At) -> None:
     _open(picked[0] if picked else None)
     _below(rows)
     st.caption("All question sets, whichever is chosen above. A cell that pools base models mixes sizes: choose one to compare.")
-    tables.rates(rows.assign(size_b=0.0), "compare-map")
+    tables.rates(comparing.shown(rows).assign(size_b=0.0), "compare-map")
 
 
 def scaling(selection: Selection, at: store_comparing.At) -> None:
@@ -131,7 +131,7 @@ def scaling(selection: Selection, at: store_comparing.At) -> None:
     for note in options.get("notes", ()):
         st.caption(words.plain(note[0].upper() + note[1:]) + ".")
     _below(own)
-    tables.rates(own, "compare-scaling")
+    tables.rates(comparing.shown(own), "compare-scaling")
 
 
 def published_beside(selection: Selection, at: store_comparing.At) -> None:
