@@ -93,6 +93,8 @@ def _keys(home: Home) -> list[Finding]:
 
 
 def _files(home: Home) -> list[Finding]:
+    if home.read_only:
+        return [Finding("note", "home", "read-only demonstration: nothing is written, and nothing can be started")]
     try:
         home.prepare()
         with tempfile.NamedTemporaryFile(dir=home.runs):

@@ -145,6 +145,7 @@ def _jobs(home: Home, out: Out) -> int:
 
 
 def _stop(run_id: str, home: Home, out: Out) -> int:
+    home.writable("Stopping a job")
     found = job(job_dir(home, run_id))
     if not found.active:
         raise Busy(f"{run_id}: has ended already ({found.state})", "`python -m em_core judge --jobs` lists the jobs")

@@ -58,8 +58,17 @@ def _status_row(status: RunStatus) -> dict[str, Any]:
     }
 
 
+def _published(home: Home) -> list[dict[str, Any]]:
+    """The same from the database alone, where nothing else may be looked at."""
+    runs = queries.runs(home, baselines=False).sort_values(["created_t", "run_id"])
+    renamed = runs.rename(columns={f"{phase}_state": phase for phase in ("train", "evaluate", "judge")})
+    renamed = renamed.rename(columns={"run_state": "state", "run_reason": "reason", "run_hint": "hint"}).assign(step=None)
+    columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "reason", "hint"]
+    return [{str(k): v for k, v in row.items()} for row in renamed[columns].astype(object).to_dict("records")]
+
+
 def _runs(args: argparse.Namespace, home: Home, out: Out) -> int:
-    rows = [_status_row(status) for status in list_runs(home)]
+    rows = _published(home) if home.read_only else [_status_row(status) for status in list_runs(home)]
     columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "reason"]
     out.table(rows, columns, "no runs yet: `python -m em_core demo` starts the small demonstration")
     return 0
@@ -90,6 +99,7 @@ def _logs(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 
 def _stop(args: argparse.Namespace, home: Home, out: Out) -> int:
+    home.writable("Stopping a run")
     status_of(home, args.run_id)
     message = control.stop(home, args.run_id, discard=args.discard)
     out.result({"run_id": args.run_id, "message": message}, message)

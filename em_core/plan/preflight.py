@@ -42,8 +42,10 @@ def validate(spec: RunSpec, home: Home | None = None, online: bool = True) -> No
 
     Raises:
         ManyProblems: With every problem: field or file:line, what was found, the fix.
+        Refused: This is a read-only demonstration.
     """
     home = home or Home.find()
+    home.writable("Launching a run")
     found, problems = _Found(), []
     for check, field in _CHECKS:
         problems += _collect(lambda check=check: check(spec, home, found), field)  # type: ignore[misc]
@@ -155,7 +157,6 @@ def _adapter(spec: RunSpec, home: Home, found: _Found) -> None:
 
 
 def _home(spec: RunSpec, home: Home, found: _Found) -> None:
-    home.writable("Launching a run")
     folder = hardware.existing(home.runs)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise BadInput(f"{home.runs}: no write permission ({folder})", "choose a writable folder with --home or EM_HOME")
