@@ -60,6 +60,8 @@ def _status_row(status: RunStatus) -> dict[str, Any]:
 
 def _published(home: Home) -> list[dict[str, Any]]:
     """The same from the database alone, where nothing else may be looked at."""
+    from em_core.store import queries
+
     runs = queries.runs(home, baselines=False).sort_values(["created_t", "run_id"])
     renamed = runs.rename(columns={f"{phase}_state": phase for phase in ("train", "evaluate", "judge")})
     renamed = renamed.rename(columns={"run_state": "state", "run_reason": "reason", "run_hint": "hint"}).assign(step=None)
