@@ -25,7 +25,6 @@ from em_core.home import Home
 MANIFEST = "export_manifest.json"
 KIND = "em-workbench export"
 _LOCK = ".making"
-_BLOCK = 1 << 20
 
 
 def check(home: Home, out: Path, overwrite: bool) -> Path:
@@ -157,17 +156,16 @@ def _hint(code: int | None) -> str:
     return "choose a folder that you can write to"
 
 
+def digest(path: Path) -> dict[str, Any]:
+    """sha256 and size of one file."""
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+
+
 def digests(stage: Path) -> dict[str, dict[str, Any]]:
-    """sha256 and size of every file made so far, by its name within the export."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(stage.rglob("*")):
-        if path.is_file() and path.name != _LOCK:
-            digest = hashlib.sha256()
-            with path.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-            found[path.relative_to(stage).as_posix()] = {"sha256": digest.hexdigest(), "bytes": path.stat().st_size}
-    return found
+    """`digest` of every file made so far, by its name within the export."""
+    made = (path for path in sorted(stage.rglob("*")) if path.is_file() and path.name != _LOCK)
+    return {path.relative_to(stage).as_posix(): digest(path) for path in made}
 
 
 def pack(folder: Path, target: Path) -> Path:

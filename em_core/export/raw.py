@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from em_core.export.folder import digest
 from em_core.export.private import Private
 from em_core.store import database
 from em_core.store.tables import TABLES, Tables
@@ -31,7 +32,9 @@ def parquet(
     for table in TABLES:
         progress(table)
         n = tables.write_parquet(table, folder / f"{table}.parquet")
-        described[table] = {"file": f"{table}.parquet", "rows": n, "columns": tables.columns(table)}
+        described[table] = {
+            "file": f"{table}.parquet", "rows": n, "columns": tables.columns(table), **digest(folder / f"{table}.parquet"),
+        }  # fmt: skip
     manifest = {
         "kind": "em-workbench tables",
         "format": FORMAT,

@@ -157,7 +157,8 @@ def of(home: Home, selection: Selection) -> Results:
     """
     there = contents(home)
     if selection.run_ids is not None:
-        unknown = [run for run in selection.run_ids if run not in set(there["run_id"])]
+        known = set(there["run_id"])
+        unknown = [run for run in selection.run_ids if run not in known]
         if unknown:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             raise BadInput(f"run {unknown[0]!r}{more}: has no answers here", "`python -m em_core runs` lists the ids")
