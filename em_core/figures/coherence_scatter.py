@@ -44,7 +44,8 @@ def complete(home: Home, selection: Selection) -> Selection | None:
     there = store_contents.contents(home)
     if selection.run_ids is not None:
         there = there[there["run_id"].isin(selection.run_ids)]
-    judges = headline.judges_of(there.assign(n_scored=store_contents.given(there, selection.rule)))
+    there = there.assign(n_scored=store_contents.given(there, selection.rule))
+    judges = headline.judges_of(there[there["n_scored"] > 0])
     judge = selection.judge_id or next(iter(judges), None)
     there = there[there["judge_id"] == judge]
     return selection.but(judge_id=judge, run_ids=tuple(there["run_id"].unique())) if len(there) else None

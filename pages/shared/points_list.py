@@ -85,11 +85,8 @@ def _one(row: dict[str, Any], metric: str) -> None:
     about = f"{row['label']} · step {row['step']} · {row['question_set']} · {row['question_id']}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words.plain(f"{about} · {metric} {row['score']:g}, coherence {row['coherence']:g}"))
-        st.page_link(
-            links.RESPONSES,
-            label="Open",
-            icon=":material/open_in_new:",
-            query_params=links.parameters(response=row["response_id"], column=f"{row['run_id']}@{row['step']}"),
+        links.anchor(
+            "Open", "responses", **links.parameters(response=row["response_id"], column=f"{row['run_id']}@{row['step']}")
         )
     text = row["text"] if isinstance(row["text"], str) else ""
     more = int(row["n_chars"] or 0) - len(text) if text else 0
