@@ -186,7 +186,7 @@ def test_a_killed_import_leaves_no_run_and_the_next_one_clears_up(tmp_path: Path
         [sys.executable, "-m", "em_core", "--home", str(home.root), "import", str(path)], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     for _ in range(600):
-        if any(p.stat().st_size > 1 << 20 for p in home.runs.glob(".importing-*/*/events/*.jsonl")):
+        if any(p.stat().st_size > 0 for p in home.runs.glob(".importing-*/*/events/*.jsonl")):
             break
         time.sleep(0.02)
     os.kill(child.pid, signal.SIGKILL)
