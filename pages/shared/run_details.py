@@ -10,10 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from em_core import definitions
-from em_core import plan as planning
 from em_core.errors import EMError
 from em_core.home import Home
 from em_core.selection import Selection
+from em_core.spec import RunSpec
 from em_core.store import run_details as store_details
 from em_core.store.contents import given
 from em_core.supervisor.evidence import run_status
@@ -188,7 +188,7 @@ def plan(run: Known) -> None:
 
 @st.cache_data(show_spinner="Planning", max_entries=16)
 def _plan(spec_json: str) -> dict[str, Any] | str:
-    from em_core.spec import RunSpec
+    from em_core import plan as planning  # a quarter of a second that only this button needs
 
     try:
         return planning.plan(RunSpec.model_validate_json(spec_json), core.home()).as_dict()
