@@ -15,6 +15,7 @@ COLUMNS = (
     "name", "group", "pooled", "n_misaligned_a", "base_a", "rate_a", "n_misaligned_b", "base_b", "rate_b", "difference", "ci_low",
     "ci_high", "p", "p_adjusted", "p_flip", "definition", "interval", "judge_id",
 )  # fmt: skip
+PICK = ("run_id", "step", "question_set", "name")
 FOREST, DUMBBELL = "difference", "rates"
 MOST = 60
 _EMPTY = "Nothing was scored on both sides yet."
@@ -48,7 +49,8 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     rows["kind"] = (rows["difference"] > 0).map({True: _KINDS[0], False: _KINDS[1]}).where(told, _KINDS[2])
     names = {"a": str(options.get("a", "a")), "b": str(options.get("b", "b"))}
     draw = _dumbbell if options.get("form") == DUMBBELL else _forest
-    drawn = draw(rows[[*COLUMNS, "row", "kind"]], names)
+    named = [column for column in PICK if column in rows and column not in COLUMNS]
+    drawn = draw(rows[[*COLUMNS, *named, "row", "kind"]], names)
     return drawn.properties(
         title=alt.TitleParams(title, anchor="start", subtitle=notes, subtitleColor=palette.NEUTRAL),
         height=max(90, _ROW * len(rows)) + int(options.get("around", 0)),
@@ -70,7 +72,7 @@ def _forest(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt.F
     return alt.layer(
         zero,
         base.mark_rule(strokeWidth=2).encode(alt.X("ci_low:Q", title=title), alt.X2("ci_high:Q")),
-        base.mark_point(filled=True, size=90, opacity=1).encode(x, _shape(), tooltip=_tooltip(names)),
+        _points(base).encode(x, _shape(), tooltip=_tooltip(names)),
         data=rows,
     )
 
@@ -84,9 +86,7 @@ def _dumbbell(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt
             alt.X("rate_a:Q", title=title, scale=scale, axis=axis), alt.X2("rate_b:Q")
         ),
         base.mark_point(filled=False, size=70, strokeWidth=1.8).encode(alt.X("rate_a:Q", scale=scale), tooltip=_tooltip(names)),
-        base.mark_point(filled=True, size=90, opacity=1).encode(
-            alt.X("rate_b:Q", scale=scale), _shape(), tooltip=_tooltip(names)
-        ),
+        _points(base).encode(alt.X("rate_b:Q", scale=scale), _shape(), tooltip=_tooltip(names)),
         data=rows,
     )
 
@@ -94,9 +94,13 @@ def _dumbbell(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt
 def _base(rows: pd.DataFrame) -> alt.Chart:
     colors = alt.Scale(domain=list(_KINDS), range=[_MORE, _LESS, palette.NEUTRAL])
     return alt.Chart().encode(
-        y=alt.Y("row:N", title=None, sort=rows["row"].tolist(), axis=alt.Axis(labelLimit=190, labelOverlap=False)),
+        y=alt.Y("row:N", title=None, sort=rows["row"].tolist(), axis=alt.Axis(labelLimit=220, labelOverlap=False)),
         color=alt.Color("kind:N", title=None, scale=colors, legend=alt.Legend(orient="bottom", symbolType="circle")),
     )
+
+
+def _points(base: alt.Chart) -> alt.Chart:
+    return base.mark_point(filled=True, size=90, opacity=1).add_params(f.picking(PICK))
 
 
 def _shape() -> alt.Shape:

@@ -99,7 +99,7 @@ def bars(selection: Selection, at: store_comparing.At) -> None:
     rows = _bars(*_key(), selection, at)
     if not _any(rows):
         return
-    _open(panels.pick("em_bars", rows, columns=2, key="bars", notes=_notes(rows)))
+    _open(panels.pick("em_bars", rows, columns=2, key="bars", notes=_notes(rows)), selection.pooled)
     _below(rows)
     st.caption(
         "Several runs in one bar are taken as draws: each run and question counts the same, the interval is for other runs like "
@@ -115,7 +115,7 @@ def heat_map(selection: Selection, at: store_comparing.At) -> None:
     if not _any(rows):
         return
     picked = panels.pick_whole("domain_heatmap", rows, key="map", notes=_notes(rows), around=150)
-    _open(picked[0] if picked else None)
+    _open(picked[0] if picked else None, False)
     _below(rows)
     st.caption("All question sets, whichever is chosen above. A cell that pools base models mixes sizes: choose one to compare.")
     tables.rates(comparing.shown(rows).assign(size_b=0.0), "compare-map")
@@ -127,7 +127,8 @@ def scaling(selection: Selection, at: store_comparing.At) -> None:
     if not _any(own):
         return
     rows, options = with_published(own, _published(*_key()), selection)
-    _open(panels.pick("scaling_curve", rows, columns=2, key="scaling", notes=[*_notes(own), *options.get("notes", ())]))
+    notes = [*_notes(own), *options.get("notes", ())]
+    _open(panels.pick("scaling_curve", rows, columns=2, key="scaling", notes=notes), selection.pooled)
     for note in options.get("notes", ()):
         st.caption(words.plain(note[0].upper() + note[1:]) + ".")
     _below(own)
@@ -185,8 +186,7 @@ def _below(rows: pd.DataFrame) -> None:
         words.toy_notice()
 
 
-def _open(picked: dict[str, Any] | None) -> None:
+def _open(picked: dict[str, Any] | None, pooled: bool) -> None:
     """The answers behind a point, where it is one run's checkpoint."""
     if picked and picked.get("run_id") and picked.get("step") is not None:
-        question_set = str(picked["question_set"])
-        links.to_answers(str(picked["run_id"]), int(picked["step"]), question_set)
+        links.to_answers(str(picked["run_id"]), int(picked["step"]), None if pooled else str(picked["question_set"]))

@@ -10,23 +10,25 @@ from em_core.selection import Selection
 from em_core.store import contents as store_contents
 from em_core.store import paired as store_paired
 from em_core.store.comparing import At
+from em_core.store.paired import Side
 from em_core.view import differences
 from pages.shared import comparing, core, links, panels, words
 
 TWO, ALL = MODES = ("two checkpoints", "all against the first")
 FORMS = ("difference", "rates")
 LAST = "last"
+_AROUND = 200  # height of title, axis and legend, pixels
 _HELP = "Rows of one question are corrected for how many questions there are (Benjamini-Hochberg)."
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _questions(root: str, generation: str, a: str, b: str, selection: Selection) -> pd.DataFrame:
+def _questions(root: str, generation: str, a: str, b: str, selection: Selection) -> tuple[pd.DataFrame, Side, Side]:
     both = store_paired.paired(
         Home(core.home().root), a, b, selection.rule, judge_id=selection.judge_id, question_sets=selection.question_sets
     )
-    rows = both.questions
-    inside = selection.in_domain
-    return rows if inside is None else rows[(rows["in_domain_a"] == inside) | (rows["in_domain_b"] == inside)]
+    rows, inside = both.questions, selection.in_domain
+    kept = rows if inside is None else rows[(rows["in_domain_a"] == inside) | (rows["in_domain_b"] == inside)]
+    return kept, both.a, both.b
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -64,21 +66,21 @@ def _two(selection: Selection, form: str) -> None:
         b, b_step = _side("B", runs, min(1, len(runs) - 1))
     with core.guarded():
         root, generation = str(core.home().root), core.generation()
-        questions = _questions(root, generation, _named(a, a_step), _named(b, b_step), selection)
+        questions, side_a, side_b = _questions(root, generation, _named(a, a_step), _named(b, b_step), selection)
         rows = _by_question(questions, selection)
     whole = rows.iloc[-1].to_dict()
     st.markdown(f"**B minus A: {words.plain(differences.verdict(whole))}**")
-    st.caption(
-        " ".join(filter(None, [differences.power_words(whole, questions, selection.interval), words.plain(whole["note"])]))
-    )
-    panels.whole("paired_differences", rows, key="paired", a=f"A {a_step}", b=f"B {b_step}", form=form, around=150)
-    st.caption(_HELP + " Only questions that both sides answered count, each the same.")
+    power = differences.power_words(whole, questions, selection.interval)
+    st.caption(words.plain(" ".join([power, str(whole["note"]).capitalize()])))
+    names = {"a": f"A, step {side_a.step}", "b": f"B, step {side_b.step}"}
+    picked = panels.pick_whole("paired_differences", rows, key="paired", form=form, around=_AROUND, **names)
+    if picked:
+        question_set = str(picked[0].get("question_set") or "") or None
+        question = str(picked[0]["name"]) if question_set else None
+        links.to_answers(side_b.run_id, side_b.step, question_set, question)
+    links.anchor("Read both sides' answers", "responses", **links.parameters(column=[str(side_a), str(side_b)]))
+    st.caption(_HELP + " Only questions that both sides answered count, each the same. Click a point for B's answers.")
     st.dataframe(differences.table(rows), hide_index=True, width="stretch")
-    with st.container(horizontal=True):
-        for name, run, step in (("A", a, a_step), ("B", b, b_step)):
-            if step != LAST:
-                address = links.parameters(column=f"{run}@{step}", questions=(selection.question_sets or (None,))[0])
-                st.page_link(links.RESPONSES, label=f"Answers of {name}", icon=":material/forum:", query_params=address)
 
 
 def _everyone(selection: Selection, at: At, form: str) -> None:
@@ -92,7 +94,10 @@ def _everyone(selection: Selection, at: At, form: str) -> None:
         return
     told = int((rows["p_adjusted"] < 0.05).sum())
     st.markdown(f"**{told} of {int(rows['p'].notna().sum())} runs differ from the first by more than chance explains.**")
-    panels.whole("paired_differences", rows, key="paired", a="the first run", b="each run", form=form, around=150)
+    names = {"a": "the first run", "b": "each run"}
+    picked = panels.pick_whole("paired_differences", rows, key="against", form=form, around=_AROUND, **names)
+    if picked and picked[0].get("run_id"):
+        links.to_answers(str(picked[0]["run_id"]), int(picked[0]["step"]))
     st.caption(
         f"p values are corrected for {len(rows)} comparisons (Benjamini-Hochberg); only questions that both answered count."
     )
