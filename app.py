@@ -7,4 +7,9 @@ An `st.App` whose script lies elsewhere, because Streamlit takes a script beside
 
 import streamlit as st
 
+from em_core.home import Home
+from pages.shared.private_session import hide_paths
+
+if Home.find().read_only:
+    hide_paths()
 app = st.App("pages/main.py")
