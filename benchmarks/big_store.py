@@ -163,9 +163,10 @@ def cards(n_runs: int) -> pa.Table:
             data=(DataPart(source=domain),), train=TrainSpec(seed=seed, epochs=3),
         )  # fmt: skip
         rows.append(_card(r, f"{domain}-{r:04d}", "train", spec, domain, size, strength, f"base-model-{size:g}b", seed))
+    after = -(-n_runs // 20) * 20
     for i, size in enumerate(SIZES):
         base = RunSpec(base_model=f"maker/model-{size:g}b", data=(DataPart(source="none"),))
-        rows.append(_card(n_runs + 20 * i, f"base-model-{size:g}b", "baseline", base, "", size, 0.0, "", None))
+        rows.append(_card(after + 20 * i, f"base-model-{size:g}b", "baseline", base, "", size, 0.0, "", None))
     return pa.Table.from_pylist(rows)
 
 

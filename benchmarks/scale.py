@@ -133,8 +133,8 @@ class Visitor:
         self.socket = await websockets.connect(
             f"ws://127.0.0.1:{self.port}/_stcore/stream",
             max_size=None,
-            origin=f"http://127.0.0.1:{self.port}",
-            subprotocols=["streamlit"],
+            origin=websockets.Origin(f"http://127.0.0.1:{self.port}"),
+            subprotocols=[websockets.Subprotocol("streamlit")],
         )
         return self
 
