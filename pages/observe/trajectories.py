@@ -6,6 +6,7 @@ from em_core import definitions
 from pages.shared import changes, core, curves, filters, health, links, tables, words
 
 REFRESH_S = 3.0
+FEW_RUNS = 12
 
 st.title("Trajectories")
 st.caption(
@@ -43,8 +44,13 @@ def view() -> None:
         words.toy_notice()
     changes.judge_warnings(core.contents(), str(selection.judge_id), selection.run_ids)
 
-    if not selection.pooled:
+    few = len(selection.run_ids or ()) <= FEW_RUNS  # with more these take longer to make than to look at
+    with st.container(horizontal=True):
+        changed = st.toggle("When does it change?", value=few, key="changes", bind="query-params")
+        healthy = st.toggle("Health of these answers", value=few, key="health", bind="query-params")
+    if changed and not selection.pooled:
         changes.show(rates, selection.definition, selection.interval, str(selection.judge_id))
+    if healthy and not selection.pooled:
         health.show(rates, "trajectories", selection.judge_id)
     st.subheader("Numbers behind the chart")
     tables.rates(rates, "trajectories")

@@ -22,6 +22,7 @@ MEASURES = {
     "Gradient": "loss_curve",
 }
 AXES = {"Steps": "step", "Epochs": "epoch", "Samples": "samples_seen"}
+_MOST_MARKED = 12  # lines whose change is marked in the chart; more marks would hide the curves
 _POINTS = 1800  # of training curves in one chart
 
 
@@ -84,7 +85,7 @@ def _rates(selection: Selection, rates: pd.DataFrame, how: How) -> dict[str, Any
     if groups and not selection.pooled:
         rows = trajectory.with_seed_means(rates, groups, _seeds(str(core.home().root), core.generation(), selection))
     marks = None
-    if not selection.pooled and len(changes.lines_of(rates)) <= changes.MOST_LINES:
+    if not selection.pooled and len(changes.lines_of(rates)) <= _MOST_MARKED:
         marks = trajectory.marks(core.changes(selection.definition, selection.interval, str(selection.judge_id), rates))
     rows, marks = _along(selection, rows, marks, how)
     return panels.pick("em_trajectory", rows, log_steps=how.log, x=how.x, changes=marks)

@@ -17,8 +17,9 @@ HEIGHT = 400
 @st.cache_data(show_spinner=False, max_entries=128)
 def _specs(name: str, frame: pd.DataFrame, options: dict[str, Any]) -> list[dict[str, Any]]:
     """Vega-Lite of each panel; drawing one costs Altair some 100 ms, so the same frame is drawn once."""
-    drawn = charts.load(name).panels(frame, **options)  # type: ignore[attr-defined]
-    return [chart.properties(title=title, height=HEIGHT).to_dict() for title, chart in drawn]
+    if frame.empty:
+        return []
+    return charts.quick_panels(name, frame, options, HEIGHT)[0]
 
 
 def show(name: str, frame: pd.DataFrame, columns: int = 3, key: str = "", **options: Any) -> bool:
