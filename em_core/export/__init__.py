@@ -162,7 +162,10 @@ class _Done:
 def _write(found: Results, stage: Path, parts: tuple[str, ...], progress: Progress, name: str) -> _Done:
     private = Private(found.home)
     about = _about(found)
-    drawn = drawings.draw(found.home, found.drawn, private) if {"figures", "report"} & set(parts) else []
+    wants_figures = {"figures", "report"} & set(parts)
+    drawn = (
+        drawings.draw(found.home, found.drawn, private, lambda what: progress(0.01, f"data of {what}")) if wants_figures else []
+    )
     before, whole = 0.0, sum(_SHARE[part] for part in parts) / 0.95
 
     def tell(share: float, what: str) -> None:

@@ -76,9 +76,13 @@ class Drawing:
         return charts.save(_Known(self.specification), path)
 
 
-def draw(home: Home, selection: Selection, private: Private) -> list[Drawing]:
+def draw(home: Home, selection: Selection, private: Private, progress: Callable[[str], None]) -> list[Drawing]:
     """Every figure of `FIGURES` on a selection."""
-    return [_draw(name, chart, home, selection, private) for name, chart in FIGURES.items()]
+    made = []
+    for name, chart in FIGURES.items():
+        progress(name)
+        made.append(_draw(name, chart, home, selection, private))
+    return made
 
 
 def _draw(name: str, chart: str, home: Home, selection: Selection, private: Private) -> Drawing:

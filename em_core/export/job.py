@@ -1,11 +1,14 @@
 """An export made in the background, in a temporary folder: what a page offers as a download, and nothing stays behind.
 
-One at a time in a process; the newest few results are kept until the next ones, or the process ends.
+One at a time in a process; the newest few results are kept until the next ones, or the process ends. What a killed
+process left is removed by the next one: its lock is held by nobody.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import fcntl
 import shutil
 import tempfile
 import threading
@@ -13,6 +16,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from em_core import export
 from em_core.errors import BadInput, Busy, EMError, WorkFailed
@@ -25,6 +29,7 @@ MOST_BYTES = 1_000_000_000
 MOST_BYTES_SHOWN = 150_000_000
 """The same in a read-only demonstration, which anybody may use."""
 _KEPT = 3
+_PREFIX, _LOCK = "em-export-", ".held"
 _lock = threading.Lock()
 _jobs: dict[str, Job] = {}
 
@@ -50,6 +55,7 @@ class Job:
     what: str = "starting"
     report: export.Report | None = None
     error: EMError | None = None
+    _held: IO[str] | None = field(default=None, repr=False)
     _thread: threading.Thread | None = field(default=None, repr=False)
 
     @property
@@ -99,10 +105,13 @@ def start(home: Home, selection: Selection, parts: Sequence[str]) -> Job:
         while len(_jobs) >= _KEPT:
             _remove(_jobs.pop(next(iter(_jobs))))
         try:
-            folder = Path(tempfile.mkdtemp(prefix="em-export-"))
+            _remove_left_overs()
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            held = (folder / _LOCK).open("w")
+            fcntl.flock(held, fcntl.LOCK_EX)
         except OSError as error:
             raise WorkFailed(f"no temporary folder ({error.strerror})", "free disk space, or set TMPDIR") from error
-        job = Job(uuid.uuid4().hex, selection, folder)
+        job = Job(uuid.uuid4().hex, selection, folder, _held=held)
         _jobs[job.id] = job
     job._thread = threading.Thread(target=_work, args=(home, job, tuple(parts)), name="export", daemon=True)
     job._thread.start()
@@ -134,6 +143,15 @@ def _work(home: Home, job: Job, parts: tuple[str, ...]) -> None:
 
 def _remove(job: Job) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
+    if job._held is not None:
+        job._held.close()
+
+
+def _remove_left_overs() -> None:
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), (path / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @atexit.register

@@ -11,6 +11,7 @@ import pytest
 from em_core.errors import BadInput, Busy
 from em_core.export import PARTS, export, job
 from em_core.export import plan as plan_export
+from em_core.export.drawings import FIGURES
 from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store.publish import publish
@@ -32,6 +33,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
+    for name in list(FIGURES)[1:]:
+        monkeypatch.delitem(FIGURES, name)  # one figure is enough here
     yield place
     for each in list(job._jobs.values()):
         each.wait(30)
@@ -63,6 +66,19 @@ def test_only_the_newest_few_are_kept(small: BareHome, temporary: Path) -> None:
     assert job.find(made[0].id) is None
     assert not made[0].folder.exists()
     assert len(list(temporary.iterdir())) == 3
+
+
+def test_what_a_killed_process_left_is_removed(small: BareHome, temporary: Path) -> None:
+    left = temporary / "em-export-killed"
+    left.mkdir()
+    (left / ".held").write_text("")
+    (left / "em-export.zip").write_text("half")
+    foreign = temporary / "em-export-somebody-else"
+    foreign.mkdir()
+    made = [_done(small, ["csv"]), _done(small, ["csv"])]
+    assert not left.exists()
+    assert foreign.exists()
+    assert all(each.archive.exists() for each in made)
 
 
 def test_one_at_a_time(small: BareHome, monkeypatch: pytest.MonkeyPatch) -> None:
