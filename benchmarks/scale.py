@@ -206,7 +206,8 @@ def wrong(drawn: Drawn, runs: set[str]) -> list[str]:
         for table in tables:
             for column in ("run_id", "Run"):
                 if column in table.column_names:
-                    others = {str(run) for run in table[column].to_pylist() if run is not None} - runs
+                    shown = {str(run).split(": ")[-1] for run in table[column].to_pylist() if run is not None}  # "mean of 5: …"
+                    others = shown - runs
                     problems += [f"chart {i} shows {sorted(others)[0]} of another selection"] if others else []
     return problems
 
@@ -220,9 +221,9 @@ async def people(server: Server, experiments: dict[str, set[str]], rounds: int =
     async def one(name: str, runs: set[str], first: int) -> None:
         nonlocal n_charts
         pages = ["trajectories", "compare", "coherence", "thresholds", "gallery"]
-        async with Visitor(server.port) as visitor:
-            for i in range(rounds * len(pages)):
-                page = pages[(first + i) % len(pages)]
+        for i in range(rounds * len(pages)):
+            page = pages[(first + i) % len(pages)]
+            async with Visitor(server.port) as visitor:  # an address opened, as from a link
                 drawn = await visitor.visit(page, f"experiment={name}")
                 times.append(drawn.ms)
                 n_charts += len(drawn.charts)
