@@ -33,6 +33,7 @@ _STYLE: dict[str, Any] = {
     "text": {"fontSize": 12},
 }  # fmt: skip
 """For white paper; a chart's own settings win."""
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _EMBED = {"renderer": "svg", "actions": {"export": True, "source": False, "compiled": False, "editor": False}}
 # what the page may do is said in its head: run its own script and style itself, nothing from anywhere
 _PAGE = """<!DOCTYPE html>
@@ -122,7 +123,7 @@ def library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script (0.9 MB) that sets ``vegaEmbed``."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle(None, vl_version=_VERSION))
+    return str(vl_convert.javascript_bundle(_SNIPPET, vl_version=_VERSION))
 
 
 def in_script(value: Any, indent: int | None = None) -> str:

@@ -94,8 +94,9 @@ def _panel(rows: pd.DataFrame, lines: Lines, domains: list[str], sizes: list[str
             .mark_point(filled=True, size=60, shape="diamond")
             .encode(value, tooltip=lines.tooltip)
         )
-    faint = alt.condition("datum.role == 'seed'", alt.value(0.5), alt.value(1))
-    drawn_points = points.mark_point(filled=True, size=70, cursor="pointer").encode(opacity=faint)
+    drawn_points = points.mark_point(filled=True, size=70, cursor="pointer", opacity=1)
+    if (rows["role"] == "seed").any():  # a condition costs Altair a fifth of the whole chart
+        drawn_points = drawn_points.encode(opacity=alt.condition("datum.role == 'seed'", alt.value(0.5), alt.value(1)))
     layers.append(drawn_points.add_params(f.picking(PICK)) if lines.picking else drawn_points)
     drawn = f.layered(f.thin(rows, ["run_id", "question_set"]), *layers)
     marks = _changes(rows, lines, domains)

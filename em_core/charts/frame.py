@@ -189,5 +189,6 @@ def one_judge_a_line(rows: pd.DataFrame) -> None:
 def side_by_side(panels: Sequence[tuple[str, alt.LayerChart]], title: str, notes: Sequence[str] = ()) -> alt.ConcatChart:
     """Panels in rows of three under one title, with one legend; `notes` stand below the title, small."""
     drawn = [chart.properties(title=short(name), width=PANEL_WIDTH) for name, chart in panels]
-    joined = alt.concat(*drawn, columns=3, title=alt.TitleParams(title, anchor="start", subtitle=list(notes)))
-    return joined.resolve_scale(color="shared", shape="shared", strokeDash="shared")
+    # told at once: `resolve_scale` would copy every layer again
+    resolve = alt.Resolve(scale=alt.ScaleResolveMap(color="shared", shape="shared", strokeDash="shared"))
+    return alt.concat(*drawn, columns=3, title=alt.TitleParams(title, anchor="start", subtitle=list(notes)), resolve=resolve)

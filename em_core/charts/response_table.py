@@ -5,7 +5,7 @@ Texts are drawn as text marks: nothing in them is a link, a style or a formula. 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
@@ -85,7 +85,7 @@ def notes(frame: pd.DataFrame) -> list[str]:
     return [*question, f"{_whole(first['picked'])} Nothing was chosen by hand.", f"{rule.name}: {rule.rule}{judge}"]
 
 
-def _texts(lines: pd.DataFrame, color: str, weight: str) -> alt.Chart:
+def _texts(lines: pd.DataFrame, color: str, weight: Literal["normal", "bold"]) -> alt.Chart:
     mark = alt.Chart(lines).mark_text(
         align="left", baseline="top", fontSize=12, color=color, fontWeight=weight, limit=_BOX - _X["answer"] - 8
     )

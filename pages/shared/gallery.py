@@ -23,7 +23,7 @@ RUNS = 24
 """At a time: a page of small charts is for a first look."""
 AT_A_TIME = 4
 """Charts that are drawn at once; the others wait until their page is opened."""
-BUDGET_S = 0.25
+BUDGET_S = 0.12
 """After so long no further chart of a page is begun; what is left comes with the next turn, at once after this one."""
 _SMALL, _LARGE = 270, 400  # heights of a panel, pixels
 _MOST_PANELS, _COLUMNS = 2, 3
@@ -39,7 +39,7 @@ class Drawn:
     Args:
         frame: The data behind.
         options: For the chart.
-        panels: Vega-Lite, one document each.
+        panels: Vega-Lite, one document each; on a card the first ones of `n_panels`.
         notes: What the figure says of itself.
         missing: What the selection lacks, "" = nothing; `hint`: what to do about it.
     """
@@ -47,6 +47,7 @@ class Drawn:
     frame: pd.DataFrame
     options: dict[str, Any]
     panels: list[dict[str, Any]]
+    n_panels: int
     notes: Sequence[str] = ()
     missing: str = ""
     hint: str = ""
@@ -117,8 +118,8 @@ def _card(name: str, selection: Selection) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         saving.menu(name, found.frame, found.options, f"gallery-{name}")
         st.button("Open", icon=":material/open_in_full:", key=f"open-{name}", on_click=_open, args=(name,))
-        if len(found.panels) > _MOST_PANELS:
-            st.caption(f"{len(found.panels) - _MOST_PANELS} more in the large view")
+        if found.n_panels > len(found.panels):
+            st.caption(f"{found.n_panels - len(found.panels)} more in the large view")
 
 
 def _say_missing(found: Drawn) -> None:
@@ -160,11 +161,10 @@ def command(name: str, selection: Selection) -> str:
 
 
 def _small(panels: list[dict[str, Any]]) -> None:
-    """The first panels below each other, one legend for all."""
-    shown = panels[:_MOST_PANELS]
-    for spec in shown[:-1]:
+    """Panels below each other, one legend for all."""
+    for spec in panels[:-1]:
         st.vega_lite_chart(spec={**charts.without_legends(spec), "height": spec.get("height", _SMALL) - 70})
-    st.vega_lite_chart(spec=shown[-1])
+    st.vega_lite_chart(spec=panels[-1])
 
 
 def _panels(panels: list[dict[str, Any]]) -> None:
@@ -179,8 +179,8 @@ def _drawn(root: str, generation: str, name: str, selection: Selection, small: b
     try:
         frame, options = figures.load(name).frame(Home(core.home().root), selection)
         if small:
-            return Drawn(frame, options, charts.quick_panels(name, frame, options, _SMALL))
+            return Drawn(frame, options, *charts.quick_panels(name, frame, options, _SMALL, _MOST_PANELS))
         panels, notes = charts.taken_apart(name, frame, options, _LARGE)
-        return Drawn(frame, options, panels, notes)
+        return Drawn(frame, options, panels, len(panels), notes)
     except EMError as error:
-        return Drawn(pd.DataFrame(), {}, [], [], error.message, error.hint)
+        return Drawn(pd.DataFrame(), {}, [], 0, (), error.message, error.hint)

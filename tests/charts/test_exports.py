@@ -117,27 +117,40 @@ def test_sixty_runs_of_twenty_domains_are_still_a_readable_size(name: str, tmp_p
 
 
 def test_panels_taken_apart_hold_only_their_own_data_and_the_lines_below_the_title() -> None:
-    panels, notes = charts.taken_apart("em_trajectory", typical(), {}, 400)
-    assert [panel["title"] for panel in panels] == ["organism-0.3m", "organism-1m", "Llama-3.1-8B"]
-    models = [{row["base_model"] for rows in p["datasets"].values() for row in rows if "base_model" in row} for p in panels]
-    assert models == [{"organism-0.3m"}, {"organism-1m"}, {"meta-llama/Llama-3.1-8B"}]
-    assert notes[0].startswith("betley: misaligned")
+    options = {"metrics": ["coherence", "alignment"]}  # that only the whole chart takes
+    panels, notes = charts.taken_apart("score_trajectory", made("score_trajectory", "typical"), options, 400)
+    titles = [panel["title"] for panel in panels]
+    assert [title.split(" · ")[0] for title in titles] == ["Mean coherence"] * (len(titles) // 2) + ["Mean alignment"] * (
+        len(titles) // 2
+    )
+    for panel in panels:
+        (model,) = {row["panel"] for rows in panel["datasets"].values() for row in rows if "panel" in row}
+        assert panel["title"].endswith(model)
+    assert notes[0].startswith("means over all answers")
     assert all((panel["width"], panel["height"]) == ("container", 400) for panel in panels)
 
 
+def test_panels_of_rates_come_quickly_with_the_notes_of_their_figure() -> None:
+    panels, notes = charts.taken_apart("judge_rates", made("judge_rates", "typical"), {"notes": ["of 3 runs"]}, 400)
+    assert notes == ["of 3 runs"]
+    assert panels[0]["title"] == "The same 2,000 answers"
+
+
 def test_quick_panels_are_the_same_panels() -> None:
-    quick, (whole, _) = (make("em_bars", typical(), {}, 300) for make in (charts.quick_panels, charts.taken_apart))
+    (quick, n), (whole, _) = (make("em_bars", typical(), {}, 300) for make in (charts.quick_panels, charts.taken_apart))
+    assert n == len(quick) == len(whole)
     assert [panel["title"] for panel in quick] == [panel["title"] for panel in whole]
     marks = [[layer["mark"]["type"] for layer in panel["layer"]] for panel in (quick[0], whole[0])]
     assert marks[0] == marks[1]
 
 
 def test_an_option_of_the_whole_chart_alone_does_not_hinder_its_panels() -> None:
-    assert charts.quick_panels("judge_rates", made("judge_rates", "typical"), {"title": "x", "notes": ["y"]}, 300)
+    assert charts.quick_panels("judge_rates", made("judge_rates", "typical"), {"title": "x", "notes": ["y"]}, 300)[1] == 1
 
 
 def test_without_legends_only_the_legends_go() -> None:
-    panel = charts.quick_panels("em_bars", typical(), {}, 300)[0]
+    (panel,), n = charts.quick_panels("em_bars", typical(), {}, 300, most=1)
+    assert n > 1
     bare = charts.without_legends(panel)
     colors = [layer["encoding"]["color"] for layer in bare["layer"] if "color" in layer["encoding"]]
     assert colors
