@@ -129,6 +129,7 @@ def _card(row: Mapping[Any, Any], results: Results, private: Private) -> str:
 def figures(results: Results, drawings: Sequence[Drawing]) -> Markup:
     """Every figure with its caption; what could not be drawn is said."""
     n = int(results.rates["n_total"].sum())
+    size = f"judge {results.selection.judge_id}; {len(results.run_ids)} runs, n = {n:,} answers"
     rule = f"{results.selection.definition}: {results.rule.rule}; {words.INTERVALS[results.selection.interval]}"
     pooled = results.drawn.pooled and not results.selection.pooled
     parts: list[str] = (
@@ -136,7 +137,11 @@ def figures(results: Results, drawings: Sequence[Drawing]) -> Markup:
     )
     for i, drawing in enumerate((d for d in drawings if d.specification is not None), 1):
         name = TITLES[drawing.name]
-        note = f"Figure {i}. {name}. {rule}; judge {results.selection.judge_id}; {len(results.run_ids)} runs, n = {n:,} answers."
+        told = {
+            "coherence_trajectories": f"Means of the scores, 0-100, with 95 % intervals (Student t); {size}",
+            "response_example": f"Coloured by {results.rule.name}, with the word beside it; judge {results.selection.judge_id}",
+        }.get(drawing.name, f"{rule}; {size}")
+        note = f"Figure {i}. {name}. {told}."
         parts.append(
             figure(
                 drawing.name,
