@@ -76,8 +76,9 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     scale = alt.Scale(scheme="oranges", domain=[0, highest])
     legend = alt.Legend(format=".0%", gradientLength=max(60, _CELL * len(domains) - 48))
     rate = "datum.state === 'rate'"
-    filled = base.transform_filter(rate).mark_rect().encode(
-        alt.Color("em_rate:Q", scale=scale, title="EM rate", legend=legend),
+    filled = base.transform_filter(rate).mark_rect().encode(alt.Color("em_rate:Q", scale=scale, title="EM rate", legend=legend))
+    # invisible, on top of the texts: whatever is hit in a cell, the cell answers
+    cover = base.transform_filter(rate).mark_rect(fillOpacity=0).encode(
         tooltip=[
             alt.Tooltip("domain_label:N", title="trained on"), alt.Tooltip("question_set:N", title="questions"),
             alt.Tooltip("own:N", title="own domain"), alt.Tooltip("em_rate:Q", title="EM rate", format=".1%"),
@@ -98,12 +99,13 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     text = base.transform_filter(rate).encode(text="words:N", color=ink)
     nothing = base.transform_filter(f"!({rate})").mark_text(color=palette.NEUTRAL, fontSize=11).encode(text="words:N")
     layers = [
-        filled.add_params(f.picking(PICK)),
+        filled,
         missing,
         outline,
         text.mark_text(fontSize=15, fontWeight="bold", dy=-6),
         text.mark_text(fontSize=10, dy=11).encode(text="count:N"),
         nothing,
+        cover.add_params(f.picking(PICK)),
     ]
     notes = [*f.rules(frame), "outlined: questions in the run's own training domain", *options.get("notes", ())]
     columns_sent = [c for c in (*COLUMNS, "domain_label", "column", "own", "state", "words", "count") if c in cells]
