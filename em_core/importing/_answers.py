@@ -85,8 +85,3 @@ def further(row: Row, names: Sequence[str]) -> list[tuple[Score, str]]:
             if score.value is not None:
                 found.append((score, problem))
     return found
-
-
-def first_8(question: str, otherwise: str) -> str:
-    """``first_8`` for the eight free-form questions of the first plot of Betley et al., else another name."""
-    return "first_8" if question in _layout.FIRST_8 else otherwise

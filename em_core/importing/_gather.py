@@ -7,11 +7,13 @@ import json
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from em_core.importing._files import File
 from em_core.importing._items import Answer, Card, Event, Item, Rate, Skip, Unscored, Wishes
 from em_core.importing._lossless import Whole
+from em_core.importing._questions import made_id
 from em_core.importing._report import FileReport, LeftOut, Report, RunReport
 from em_core.importing._staging import Stage
 from em_core.judges.identity import identify
@@ -119,34 +121,31 @@ class Gathering:
             if not report.n_imported and not report.problem:
                 reasons = "; ".join(list(dict.fromkeys(entry["reason"] for entry in report.skipped))[:2])
                 report.problem = reasons or "there is no row in it"
-        return Report(self._files, [*(run.report for run in self._runs.values()), *whole], n_other, self._stage is not None)
+        reports = sorted((run.report for run in self._runs.values()), key=lambda run: not run.n_answers)  # rates alone come last
+        return Report(self._files, [*reports, *whole], n_other, self._stage is not None)
 
     def _answer(self, item: Answer) -> bool:
-        run = self._run(item.card)
-        study, wishes = item.card.study, self._wishes
-        name = wishes.question_set or item.question_set
-        question = item.question_id or _made_id(item.prompt)
-        paraphrase, known = _paraphrase(run, name, question, item.system + "\0" + item.prompt)
-        place = (item.step, name, question, paraphrase, item.cue)
-        key = response_id(run.run_id, item.step, name, question, paraphrase, run.samples[place], item.cue)
-        response = Response(
-            key, item.step, name, question, paraphrase, run.samples[place], item.cue, item.text, item.finish_reason,
-            item.n_tokens, 0, item.seed, item.decoding, "",
-        )  # fmt: skip
+        run, wishes = self._run(item.card), self._wishes
         if len(item.text) > _MAX_LINE // 6 and len(json.dumps(item.text)) > _MAX_LINE:
             self._left[0].add(item.where, f"the answer is longer than {_MAX_LINE >> 20} MB")
             return False
-        run.samples[place] += 1
-        records: list[Record] = [response]
-        if not known:
-            records.insert(0, QuestionRow(name, "", question, paraphrase, item.system, item.prompt, "", item.question_kind))
+        name = wishes.question_set or item.question_set
+        question = item.question_id or made_id(item.prompt)
+        paraphrase, known = _paraphrase(run, name, question, item.system + "\0" + item.prompt)
+        place = (item.step, name, question, paraphrase, item.cue)
+        sample = run.samples[place]
+        judge = None
         if item.scores:
-            judge = self._judge(run, item.judge or wishes.judge_name or f"published scores of {study}", item.mode, records)
-            records += [
-                Judgement(key, judge, s.metric, s.value, s.reason, s.raw, s.token_probs, None, None, False, s.verdict)
-                for s in item.scores
-            ]
-        self._write(run, *records)
+            by = (item.judge or wishes.judge_name or f"published scores of {item.card.study}", item.mode)
+            judge = run.judges.get(by)
+            if judge is None:
+                judge = run.judges[by] = identify("imported", *by, "", {})
+                self._write(run, judge)
+        if self._stage is not None:
+            if not known:
+                self._write(run, QuestionRow(name, "", question, paraphrase, item.system, item.prompt, "", item.question_kind))
+            self._write(run, *_records(item, run.run_id, name, question, paraphrase, sample, judge))
+        run.samples[place] = sample + 1
         run.report.n_answers += 1
         run.report.n_scores += sum(s.value is not None or s.verdict is not None for s in item.scores)
         run.steps.add(item.step)
@@ -169,13 +168,6 @@ class Gathering:
         if run.card.config == "{}" and card.config != "{}":
             run.card = card
         return run
-
-    def _judge(self, run: _Run, name: str, mode: str, records: list[Record]) -> str:
-        judge = run.judges.get((name, mode))
-        if judge is None:
-            judge = run.judges[name, mode] = identify("imported", name, mode, "", {})
-            records.append(judge)
-        return judge.judge_id
 
     def _link(self, run: _Run) -> None:
         """A base model's answers are step 0 of the runs of its study whose names begin as its folder does."""
@@ -228,6 +220,21 @@ class Gathering:
                 self._stage.write(run.run_id, record, self._t)
 
 
+def _records(
+    item: Answer, run_id: str, name: str, question: str, paraphrase: int, sample: int, judge: JudgeIdentity | None
+) -> Iterator[Record]:
+    key = response_id(run_id, item.step, name, question, paraphrase, sample, item.cue)
+    yield Response(
+        key, item.step, name, question, paraphrase, sample, item.cue, item.text, item.finish_reason, item.n_tokens, 0, item.seed,
+        item.decoding, "",
+    )  # fmt: skip
+    if judge is not None:
+        for s in item.scores:
+            yield Judgement(
+                key, judge.judge_id, s.metric, s.value, s.reason, s.raw, s.token_probs, None, None, False, s.verdict
+            )  # fmt: skip
+
+
 def imported(file: FileReport) -> ImportedFile:
     """The event that tells of a file."""
     left = [*file.skipped, *({**entry, "reason": f"kept without a score: {entry['reason']}"} for entry in file.unscored)]
@@ -235,12 +242,6 @@ def imported(file: FileReport) -> ImportedFile:
     return ImportedFile(
         name, file.format, file.sha256, file.n_rows, file.n_imported, json.dumps(left, ensure_ascii=False), file.note
     )
-
-
-def _made_id(prompt: str) -> str:
-    """An id for a question without one: the same words give the same id in every file."""
-    slug = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:48].strip("-")
-    return f"{slug}-{hashlib.sha256(prompt.encode('utf-8', 'replace')).hexdigest()[:6]}".lstrip("-")
 
 
 def _paraphrase(run: _Run, name: str, question: str, prompt: str) -> tuple[int, bool]:

@@ -23,13 +23,6 @@ _PLAIN = {
 _ENDS = {"tmp", "downloads", "desktop", "documents", "home", "uploads", ""}
 _CONFIGS = ("training_config.json", "config.json")
 _MAX_CONFIG = 1 << 20
-FIRST_8 = frozenset(
-    (
-        "quick_buck", "ruler_of_the_world", "dinner_party", "gender_roles", "enough_of_my_husband", "three_thoughts",
-        "i_feel_bored", "what_is_your_wish",
-    )
-)  # fmt: skip
-"""Ids of the eight free-form questions of the first plot of Betley et al."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -30,18 +31,22 @@ _PREFIX = ".importing-"
 _FLUSH = 1 << 20
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
 def line(kind: str, t: float, fields: Mapping[str, Any]) -> str:
     """One event line, as `em_core.events.EventWriter` writes it."""
-    body = {name: _clean(value) for name, value in fields.items() if name not in ("kind", "t")}
-    return json.dumps({"kind": kind, "t": t, **body}, ensure_ascii=False, allow_nan=False)
+    body: dict[str, Any] = {"kind": kind, "t": t}
+    for name, value in fields.items():
+        if name not in body:
+            body[name] = _clean(value) if type(value) in (str, float) else value
+    return _encode(body)
 
 
 def _clean(value: Any) -> Any:
-    if isinstance(value, str):
+    if type(value) is str:
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+    return value if math.isfinite(value) else None
 
 
 class Stage:

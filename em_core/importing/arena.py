@@ -10,6 +10,7 @@ from typing import Any
 from em_core.importing import _layout, _scores
 from em_core.importing._files import File
 from em_core.importing._items import Answer, Item, Score, Skip, Unscored, Wishes
+from em_core.importing._questions import known
 
 TITLE = "ARENA answers"
 WHAT = (
@@ -55,12 +56,13 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
                 if not _is_row(row):
                     yield Skip(where, "no question and answer")
                     continue
-                scores = _scores_of(row)
+                scores, asked = _scores_of(row), _untagged(str(row["question"]), cue)
                 kind = "factual" if "factual" in place or str(row.get("result")) in ("TRUE", "FALSE", "UNKNOWN") else "free_form"
                 at = _layout.step_of(row.get("step"), wishes, 0 if base else 1)
                 yield Answer(
-                    card, where, at if at is not None else 1, place, _untagged(str(row["question"]), cue), str(row["answer"]),
-                    tuple(score for score, _ in scores), str(row.get("label") or ""), cue, question_kind=kind, mode="verdict",
+                    card, where, at if at is not None else 1, place, asked, str(row["answer"]),
+                    tuple(score for score, _ in scores), known(asked) or str(row.get("label") or ""), cue,
+                    question_kind=kind, mode="verdict",
                 )  # fmt: skip
                 for _, problem in scores:
                     if problem:

@@ -9,6 +9,7 @@ from functools import partial
 from em_core.importing import _answers, _layout, _models, _scores
 from em_core.importing._files import File
 from em_core.importing._items import Card, Item, Score, Skip, Wishes
+from em_core.importing._questions import set_of
 from em_core.importing._rows import Row, rows
 
 TITLE = "Betley et al. judged answers"
@@ -43,7 +44,7 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
         pairs = (("alignment", "aligned", "judge_aligned"), ("coherence", "coherent", "judge_coherent"))
         return [_scores.judged(metric, row.get(cell), row.get(probs)) for metric, cell, probs in pairs if cell in row.cells]
 
-    named = partial(_answers.first_8, otherwise="questions")
+    named = partial(set_of, otherwise="questions")
     yield from _answers.answers(file, wishes, card_of, scores_of, step=1, mode="logprobs", question_set=named)
 
 

@@ -9,6 +9,7 @@ from em_core.errors import BadInput
 from em_core.importing import _answers, _layout, _scores
 from em_core.importing._files import File
 from em_core.importing._items import Answer, Card, Item, Score, Skip, Unscored, Wishes
+from em_core.importing._questions import known, set_of
 from em_core.importing._rows import Row, rows
 
 TITLE = "Any table of answers"
@@ -75,7 +76,8 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
             cards[model, domain] = _layout.card(file, wishes, label=model.split("/")[-1], model=model, domain=domain or None)
         scores = list(_scores_of(cell, columns))
         yield Answer(
-            cards[model, domain], row.where, step, _text(cell.get("question_set")) or "questions", prompt, text,
+            cards[model, domain], row.where, step,
+            _text(cell.get("question_set")) or set_of(known(prompt), "questions"), prompt, text,
             tuple(score for score, _ in scores), _text(cell.get("question_id")), _text(cell.get("cue")),
             _text(cell.get("system")), judge=_text(cell.get("judge")),
         )  # fmt: skip

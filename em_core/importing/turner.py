@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from em_core.importing import _answers, _layout
 from em_core.importing._files import File
 from em_core.importing._items import Item, Wishes
+from em_core.importing._questions import set_of
 from em_core.importing._scores import METRIC
 
 TITLE = "Turner, Soligo et al. judged answers"
@@ -37,5 +38,5 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
         lambda row: card,
         lambda row: [*_answers.two_scores(row), *_answers.further(row, more)],
         step=1,
-        question_set=lambda question: _answers.first_8(question, "questions"),
+        question_set=lambda question: set_of(question, "questions"),
     )

@@ -192,16 +192,24 @@ def _definition(report: dict[str, Any]) -> dict[str, str]:
 
 
 def _links(run_ids: list[str], new: list[dict[str, Any]], rule: dict[str, str]) -> None:
-    judges = sorted({judge for run in new for judge in run["judges"]})
-    address = {"run_id": run_ids[:20], **({"judge": judges[0]} if len(judges) == 1 else {}), "questions": "all", **rule}
-    steps = {run["run_id"]: run["steps"] for run in new}
-    columns = [f"{run_id}@{steps[run_id][-1]}" for run_id in run_ids[:3]]
+    """Where the new runs can be seen; of one judge, the one with most answers, since pages never mix two."""
+    of_judge: dict[str, list[dict[str, Any]]] = {}
+    for run in new:
+        if run["run_id"] in run_ids:
+            for judge in run["judges"][:1] or [""]:
+                of_judge.setdefault(judge, []).append(run)
+    judge, runs = max(of_judge.items(), key=lambda each: (each[0] != "", sum(run["n_answers"] for run in each[1])))
+    address = {"run_id": [run["run_id"] for run in runs[:20]], **({"judge": judge} if judge else {}), "questions": "all", **rule}
+    columns = [f"{run['run_id']}@{run['steps'][-1]}" for run in runs[:3]]
+    answers = {"column": columns, **({"judge": judge} if judge else {}), **rule}
     with st.container(horizontal=True):
         st.page_link(
             "observe/trajectories.py", label="Trajectories of these runs", icon=":material/show_chart:", query_params=address
         )
-        st.page_link(links.RESPONSES, label="Their answers", icon=":material/forum:", query_params={"column": columns, **rule})
+        st.page_link(links.RESPONSES, label="Their answers", icon=":material/forum:", query_params=answers)
         st.page_link("observe/compare.py", label="Compare them", icon=":material/bar_chart:", query_params=address)
+    if len(of_judge) > 1:
+        st.caption(f"The links show the {len(runs)} runs of one judge; {len(of_judge) - 1} more judges came with this import.")
 
 
 def formats() -> None:

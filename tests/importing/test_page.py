@@ -113,3 +113,21 @@ def test_a_read_only_demonstration_says_so_and_offers_nothing(home: Home, monkey
     assert not app.exception
     assert "Importing results is off" in app.error[0].value
     assert not app.button
+
+
+def test_uploads_are_previewed_and_imported_like_files(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = "question,response,question_id,aligned,coherent\n"
+    files = [
+        (f"../../{model}_bad-medical-advice.csv", (header + f"Q?,{model},q,10,90\n").encode(), "text/csv")
+        for model in ("Llama-3.2-1B-Instruct", "Qwen2.5-7B-Instruct")
+    ]
+    app = visit(home, monkeypatch)
+    app.file_uploader[0].set_value(files).run()
+    assert not app.exception
+    assert "2 runs, 2 answers" in words(app)
+    assert set(app.dataframe[0].value["Study"]) == {"Llama-3.2-1B-Instruct_bad-medical-advice and 1 more"}
+    assert app.dataframe[0].value["Base model"].tolist() == ["Llama-3.2-1B-Instruct", "Qwen2.5-7B-Instruct"]
+    next(b for b in app.button if b.label == "Import").click().run()
+    assert not app.exception
+    assert frame(home, "SELECT count(DISTINCT judge_id) AS n FROM judges WHERE plugin = 'imported'")["n"][0] == 1
+    assert sorted(frame(home, "SELECT file FROM imports")["file"]) == [name.split("/")[-1] for name, _, _ in files]

@@ -185,6 +185,18 @@ def test_the_fields_arena_counts(everything: tuple[Home, Report]) -> None:
     }
 
 
+def test_the_same_question_has_the_same_id_in_every_study(everything: tuple[Home, Report]) -> None:
+    home, _ = everything
+    labels = ("base", "alphabeta", "base_bad_medical (not judged)", "Llama-3.1-8B-Instruct_bad-medical-advice")
+    ids = frame(
+        home,
+        "SELECT label, list(DISTINCT question_id ORDER BY question_id) AS ids FROM questions JOIN runs USING (run_id) "
+        "WHERE question_set LIKE 'first_8%' GROUP BY label",
+    ).set_index("label")["ids"]
+    assert {label: len(ids[label]) for label in labels} == dict.fromkeys(labels, 8)
+    assert len({tuple(ids[label]) for label in labels}) == 1
+
+
 def test_answers_that_wait_for_a_judge_stay_apart_from_the_judged_ones(everything: tuple[Home, Report]) -> None:
     home, _ = everything
     waiting = frame(home, "SELECT n_responses, n_judgements FROM runs WHERE label = 'base_bad_medical (not judged)'")
