@@ -9,8 +9,13 @@ st.caption(
     "What did the models actually say? Texts of models and judges are shown as they are, hidden characters as their codes."
 )
 
-if st.query_params.get("response"):
-    answer_one.show(str(st.query_params["response"]))
+alone = st.query_params.get("response", "")
+if st.session_state.get("responses-alone", "") != alone:
+    st.session_state["responses-alone"] = alone
+    st.query_params.update({})  # Streamlit does not write the address of a link to the same page into the browser
+
+if alone:
+    answer_one.show(str(alone))
     st.stop()
 
 selection = filters.select(icon="forum", judged=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -32,14 +32,14 @@ def judgements(run_id: str, response_id: str) -> None:
     """What every judge said, in a table whose cells are inert."""
     with core.guarded():
         found = _said(str(core.home().root), core.generation(), run_id, response_id)
-    _table(found)
+    _table(found, 640)
 
 
-def _table(found: pd.DataFrame) -> None:
+def _table(found: pd.DataFrame, width: Literal["stretch"] | int = "stretch") -> None:
     if found.empty:
         st.caption("No judge has been asked about this answer.")
         return
-    st.dataframe(view.judgement_table(found), hide_index=True, width="stretch")
+    st.dataframe(view.judgement_table(found), hide_index=True, width=width)
 
 
 def show(response_id: str) -> None:

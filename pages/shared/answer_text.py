@@ -12,7 +12,7 @@ from em_core.view import responses as view
 from em_core.view.inert import cut, visible
 from pages.shared.words import plain
 
-CELL_CHARS, CELL_LINES = 1200, 24
+CELL_CHARS, CELL_LINES = 900, 24
 WHOLE_CHARS = 200_000
 """Longest text that is sent to the browser at once; a longer one can be downloaded."""
 
@@ -26,8 +26,9 @@ def short(text: str | None, n_chars: int = 0, characters: int = CELL_CHARS, line
         characters, lines: At most so many are shown.
     """
     if not text or not text.strip():
-        st.caption("(empty answer)" if not text else f"(only blanks, {len(text):,} characters)")
-        return False
+        more = f"; {n_chars:,} characters in all, open it to read on" if n_chars > len(text or "") else ""
+        st.caption(f"(begins with {len(text):,} blanks{more})" if text else "(empty answer)")
+        return bool(more)
     shown = visible(text)
     part = cut(shown, characters, lines)
     left_out = len(part) < len(shown) or n_chars > len(text)
