@@ -26,12 +26,14 @@ _FIRST = {"<": "floor({x} / $width) + 1", "<=": "ceil({x} / $width)"}
 _LAST = {">": "ceil({x} / $width) - 1", ">=": "floor({x} / $width)"}
 _CELLS = """
 WITH wanted AS (
-    SELECT DISTINCT unnest($runs::VARCHAR[]) AS run_id, unnest($steps::BIGINT[]) AS step, unnest($sets::VARCHAR[]) AS question_set
+    SELECT DISTINCT unnest($runs::VARCHAR[]) AS run_id, unnest($steps::BIGINT[]) AS step,
+           unnest($sets::VARCHAR[]) AS question_set
 ), places AS (
     SELECT source_run_id, wanted.step, wanted.question_set
     FROM wanted JOIN appearances AS shown ON shown.run_id = wanted.run_id AND (NOT is_baseline OR wanted.step = 0)
 ), counted AS (
-    SELECT scores.question_set, question_id, ({first})::BIGINT AS first_threshold, coalesce(({last})::BIGINT, -1) AS last_gate, count(*) AS n
+    SELECT scores.question_set, question_id, ({first})::BIGINT AS first_threshold,
+           coalesce(({last})::BIGINT, -1) AS last_gate, count(*) AS n
     FROM scores JOIN places ON source_run_id = run_id AND places.step = scores.step AND places.question_set = scores.question_set
     WHERE judge_id = $judge AND {metric} IS NOT NULL AND run_id IN (SELECT source_run_id FROM places)
     GROUP BY ALL

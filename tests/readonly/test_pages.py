@@ -43,7 +43,9 @@ def test_a_page_that_changes_something_says_that_it_is_off(app: AppTest, shown: 
     app.switch_page(_OFF[page]).run()
     assert not app.exception
     assert any(f"{OFF[page]} is off here" in element.value for element in app.markdown)
-    assert not app.button and not app.text_input and not app.selectbox
+    assert not app.button
+    assert not app.text_input
+    assert not app.selectbox
     assert everything_below(shown) == before
 
 

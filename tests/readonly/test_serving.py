@@ -40,7 +40,7 @@ def test_a_database_that_cannot_be_shown_is_refused(tmp_path: Path) -> None:
 
 def test_a_workbench_that_can_be_changed_is_not_shown_to_others(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="everybody"):
-        serving.prepare(Home(tmp_path), address="0.0.0.0", port=_free_port())  # noqa: S104
+        serving.prepare(Home(tmp_path), address="0.0.0.0", port=_free_port())
 
 
 def test_a_port_that_is_taken_or_none_is_an_error(tmp_path: Path) -> None:
@@ -55,15 +55,17 @@ def test_a_port_that_is_taken_or_none_is_an_error(tmp_path: Path) -> None:
 
 def test_a_demonstration_is_started_without_secrets_and_with_the_strict_settings(shown: Path) -> None:
     found = serving.prepare(
-        Home(shown), readonly=True, port=_free_port(), address="0.0.0.0", names=["demo.example"],  # noqa: S104
+        Home(shown), readonly=True, port=_free_port(), address="0.0.0.0", names=["demo.example"],
         environment={"OPENAI_API_KEY": "sk", "HF_TOKEN": "hf", "PATH": "/bin"},
     )  # fmt: skip
     assert found.read_only
     assert set(found.environment) == {"PATH", "EM_HOME", "EM_READONLY", "EM_DATABASE", "EM_NO_SUPERVISOR"}
     options = dict(zip(found.command[5::2], found.command[6::2], strict=True))
     assert options["--server.enableXsrfProtection"] == options["--server.enableCORS"] == "true"
-    assert options["--client.showErrorDetails"] == "none" and options["--client.toolbarMode"] == "minimal"
-    assert options["--server.maxUploadSize"] == "1" and options["--browser.gatherUsageStats"] == "false"
+    assert options["--client.showErrorDetails"] == "none"
+    assert options["--client.toolbarMode"] == "minimal"
+    assert options["--server.maxUploadSize"] == "1"
+    assert options["--browser.gatherUsageStats"] == "false"
     assert options["--server.allowedHosts"] == "demo.example"
 
 

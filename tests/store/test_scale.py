@@ -43,9 +43,13 @@ def test_the_same_arguments_make_the_same_rows(home: Home, tmp_path: Path) -> No
 def test_the_store_is_like_a_real_one(home: Home) -> None:
     there = contents.contents(home)
     assert set(there["judge_id"]) == {"judge-one", "judge-two", "judge-words"}
-    assert there["in_domain"].any() and there["domain"].nunique() == 4 and there["size_b"].nunique() == 2
-    assert (there["first_step"] == 0).all() and (there["last_step"] == 440).all()  # step 0 is the shared baseline's
-    assert len(trajectories.seed_groups(home)) == 5 and max(map(len, trajectories.seed_groups(home))) == 5
+    assert there["in_domain"].any()
+    assert there["domain"].nunique() == 4
+    assert there["size_b"].nunique() == 2
+    assert (there["first_step"] == 0).all()
+    assert (there["last_step"] == 440).all()
+    assert len(trajectories.seed_groups(home)) == 5
+    assert max(map(len, trajectories.seed_groups(home))) == 5
     found = rates.rates(home, BETLEY, judge_id="judge-one")
     late = found[found["step"] == 440].groupby("in_domain")["em_rate"].mean()
     assert late[True] > late[False] > found[found["step"] == 0]["em_rate"].mean()
@@ -115,7 +119,8 @@ def test_many_pairs_are_each_pair_and_pairs_without_a_question_are_no_estimate()
         for i in range(40):
             alone = paired_difference(bad_a[i], base_a[i], bad_b[i], base_b[i], kind=kind, second_opinion=False)  # type: ignore[arg-type]
             if alone.difference is None:
-                assert np.isnan(found.difference[i]) and np.isnan(found.p[i])
+                assert np.isnan(found.difference[i])
+                assert np.isnan(found.p[i])
                 continue
             told = [found.difference[i], found.low[i], found.high[i], found.p[i]]
             assert told == pytest.approx([alone.difference, alone.low, alone.high, alone.p], abs=1e-9)
@@ -124,7 +129,8 @@ def test_many_pairs_are_each_pair_and_pairs_without_a_question_are_no_estimate()
 def test_adjusted_p_values_are_those_of_the_textbook() -> None:
     given = [0.01, 0.04, None, 0.03, 0.2]
     assert benjamini_hochberg(given) == pytest.approx([0.04, 0.04 * 4 / 3, None, 0.04 * 4 / 3, 0.2])
-    assert benjamini_hochberg([]) == [] and benjamini_hochberg([None]) == [None]
+    assert benjamini_hochberg([]) == []
+    assert benjamini_hochberg([None]) == [None]
 
 
 def test_random_draws_are_the_same_as_before_in_every_order(home: Home) -> None:
@@ -133,5 +139,7 @@ def test_random_draws_are_the_same_as_before_in_every_order(home: Home) -> None:
     assert drawn == ids["response_id"].tolist()
     of_judge = labels.candidates(home, "somebody", "random", judge_ids=["judge-two"], seed="s", limit=5)
     judged = set(connect(home).frame("SELECT response_id FROM scores WHERE judge_id = 'judge-two'")["response_id"])
-    assert len(of_judge) == 5 and set(of_judge) <= judged
-    assert isinstance(health.missing(home, "1"), dict) and pd.notna(drawn[0])
+    assert len(of_judge) == 5
+    assert set(of_judge) <= judged
+    assert isinstance(health.missing(home, "1"), dict)
+    assert pd.notna(drawn[0])
