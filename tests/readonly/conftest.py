@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from em_core.home import Home
-from em_core.records import HumanLabel, JudgeIdentity, RunCreated, RunState
+from em_core.records import HumanLabel, JudgeIdentity, RunCreated, RunFacts, RunState
 from em_core.store.publish import publish
 from tests.store.made import BareHome, created, facts, question, scored, write
 
@@ -44,9 +45,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _facts() -> object:
-    from dataclasses import replace
-
+def _facts() -> RunFacts:
     return replace(facts(), host=f"{SECRET}-host", versions_json=f'{{"{SECRET}": "1"}}')
 
 

@@ -73,8 +73,11 @@ async def _visit(port: int, path: str) -> tuple[int, bytes]:
     """The number of elements and everything that the server sends for one page."""
     address = f"ws://127.0.0.1:{port}/_stcore/stream"
     async with websockets.connect(
-        address, max_size=None, origin=f"http://127.0.0.1:{port}", subprotocols=["streamlit"]
-    ) as visitor:  # type: ignore[list-item]
+        address,
+        max_size=None,
+        origin=websockets.Origin(f"http://127.0.0.1:{port}"),
+        subprotocols=[websockets.Subprotocol("streamlit")],
+    ) as visitor:
         message = BackMsg()
         message.rerun_script.page_name = path
         await visitor.send(message.SerializeToString())
