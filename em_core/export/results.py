@@ -21,6 +21,7 @@ from em_core.store import rates as store_rates
 from em_core.store.contents import contents, given
 from em_core.store.database import copy_file
 from em_core.store.reader import forget
+from em_core.view import headline
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,9 @@ def of(home: Home, selection: Selection) -> Results:
         shown = there[there["question_set"].isin(selection.question_sets)]
     else:
         shown = there
-    scored = shown.assign(n_scored=given(shown, selection.rule)).groupby("judge_id")["n_scored"].sum()
-    judges = {str(judge): int(n) for judge, n in scored.sort_index().sort_values(ascending=False, kind="stable").items() if n > 0}
+    offered = shown.assign(n_scored=given(shown, selection.rule))
+    scored = offered.groupby("judge_id")["n_scored"].sum()
+    judges = {judge: int(scored[judge]) for judge in headline.judges_of(offered) if scored[judge] > 0}
     if selection.judge_id is not None and selection.judge_id not in judges:
         raise BadInput(
             f"judge {selection.judge_id!r}: has scored none of these answers for {selection.definition}",

@@ -136,7 +136,7 @@ class Gathering:
         sample = run.samples[place]
         judge = None
         if item.scores:
-            by = (item.judge or wishes.judge_name or f"published scores of {item.card.study}", item.mode)
+            by = (item.judge or wishes.judge_name or f"scores of {item.card.study}", item.mode)
             judge = run.judges.get(by)
             if judge is None:
                 judge = run.judges[by] = identify("imported", *by, "", {})

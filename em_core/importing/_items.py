@@ -71,7 +71,7 @@ class Answer:
         where: Place in the file, for people: ``line 17``.
         question_id: Id in the set; empty = one is made from the prompt.
         mode: How its judge scores; part of the judge's identity.
-        judge: The judge's name where the file gives one; empty = the published scores of the study.
+        judge: The judge's name where the file gives one; empty = the scores of the study.
     """
 
     card: Card

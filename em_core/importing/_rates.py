@@ -51,7 +51,7 @@ def rate(
         into,
         PublishedRate(
             study=into.study, label=wishes.label or label, source=file.given.replace("\\", "/"),
-            definition=definition or wishes.definition, judge=wishes.judge_name or f"published scores of {into.study}",
+            definition=definition or wishes.definition, judge=wishes.judge_name or f"scores of {into.study}",
             base_model=model, size_b=size, domain=told, step=wishes.step if wishes.step is not None else step,
             question_set=wishes.question_set or question_set, em_rate=em_rate, note=note, **counts,
         ),

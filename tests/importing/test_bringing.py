@@ -150,8 +150,8 @@ def test_scores_of_two_studies_are_two_judges(tmp_path: Path) -> None:
     importing.bring(home, [fg_judged(tmp_path / "study-a/eval/results/r/fg_judged.csv")])
     importing.bring(home, [fg_judged(tmp_path / "study-b/eval/results/r/fg_judged.csv", alignment=80)])
     assert frame(home, "SELECT model FROM judges ORDER BY ALL")["model"].tolist() == [
-        "published scores of study-a",
-        "published scores of study-b",
+        "scores of study-a",
+        "scores of study-b",
     ]
 
 
