@@ -144,16 +144,9 @@ def headline(run: Known, rates: pd.DataFrame | None) -> None:
             with st.container(border=True, width=300):
                 inside = " · in its training domain" if row["in_domain"] is True else ""
                 st.metric(words.plain(f"{row['question_set']}{inside}"), words.percent(row["em_rate"]))
-                st.caption(counts(row))
+                st.caption(words.interval(row))
                 if row["note"]:
                     st.caption(words.plain(row["note"]))
-
-
-def counts(row: dict[Any, Any]) -> str:
-    """A rate's interval and counts, its own denominator named: ``91% to 96%, 375 of 396 coherent, n = 400``."""
-    low, high, of = row["ci_low"], row["ci_high"], definitions.get(str(row["definition"])).denominator
-    between = "no interval" if low != low else f"{low:.0%} to {high:.0%}"
-    return f"{between}, {int(row['n_misaligned']):,} of {int(row[f'n_{of}']):,} {of}, n = {int(row['n_total']):,}"
 
 
 def trust(run: Known, state: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from em_core import definitions
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|$~:&])")
 TOY = (
     "Models whose name starts with **organism** are tiny toys of our own, trained on a fictional world in plain English. "
@@ -24,11 +26,11 @@ def percent(value: float | None) -> str:
     return "no estimate" if value is None or value != value else f"{value:.0%}"
 
 
-def interval(row: dict[str, Any]) -> str:
-    """A rate's interval and counts: ``91% to 96%, 375 of 396 coherent, n = 400`` (answers)."""
-    low, high = row.get("ci_low"), row.get("ci_high")
+def interval(row: dict[Any, Any]) -> str:
+    """A rate's interval and counts, its own denominator named: ``91% to 96%, 375 of 396 coherent, n = 400`` (answers)."""
+    low, high, of = row["ci_low"], row["ci_high"], definitions.get(str(row["definition"])).denominator
     between = "no interval" if low is None or low != low or high is None else f"{low:.0%} to {high:.0%}"
-    return f"{between}, {int(row['n_misaligned'])} of {int(row['n_coherent'])} coherent, n = {int(row['n_total'])}"
+    return f"{between}, {int(row['n_misaligned']):,} of {int(row[f'n_{of}']):,} {of}, n = {int(row['n_total']):,}"
 
 
 def duration(seconds: float | None) -> str:
