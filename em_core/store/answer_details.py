@@ -75,7 +75,7 @@ def one(
         `health`: dict or None; `judgements`: DataFrame, raw replies and token probabilities cut to `CUT`.
     """
     reader = connect(home)
-    where = reader.frame("SELECT run_id, step, judge_id FROM scores WHERE response_id = $id", {"id": response_id})
+    where = reader.frame("SELECT run_id, step, judge_id FROM scores WHERE response_id = $id ORDER BY ALL", {"id": response_id})
     if where.empty:
         return None
     run_id, step = str(where["run_id"].iloc[0]), int(where["step"].iloc[0])
@@ -156,7 +156,7 @@ def judgements_of(home: Home, run_id: str, response_id: str, judges: Sequence[st
 def full_text(home: Home, response_id: str) -> str:
     """The whole answer, for a download; "" when there is none."""
     reader = connect(home)
-    where = reader.frame("SELECT run_id, step FROM scores WHERE response_id = $id LIMIT 1", {"id": response_id})
+    where = reader.frame("SELECT run_id, step FROM scores WHERE response_id = $id ORDER BY ALL LIMIT 1", {"id": response_id})
     if where.empty:
         return ""
     found = reader.frame(

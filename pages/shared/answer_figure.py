@@ -42,4 +42,5 @@ def show(asked: Asked, selection: Selection) -> None:
     spec = response_table.chart(frame, **options).to_dict()
     with st.container(height=int(spec["height"]) + 120, border=False):  # scrolls sideways on a narrow screen
         st.vega_lite_chart(spec=spec, width="content")
+    st.caption("On a narrow screen, scroll the figure sideways, or save it as PNG.")
     saving.menu("response_table", frame, options, "response_table")

@@ -167,7 +167,8 @@ def asked_for(selection: Selection) -> Asked:
         st.session_state["page"] = 1  # of another selection
     st.session_state["responses-before"] = signature
     sample = _number("sample")
-    named = {k: v for k, v in {**st.query_params.to_dict(), **st.session_state}.items() if str(k).startswith(f"at{sample}-")}
+    known: dict[str, Any] = {**st.query_params.to_dict(), **{str(k): v for k, v in st.session_state.items()}}
+    named = {k: v for k, v in known.items() if k.startswith(f"at{sample}-")}
     at = tuple(sorted((k.split("-", 1)[1], int(v)) for k, v in named.items() if str(v).isdigit() and int(v) > 0))
     return Asked(view, columns, baseline, replace(query, page=_number("page")), bool(differs), sample, at)
 
@@ -203,8 +204,10 @@ def _limits(chosen: tuple[int, int]) -> tuple[float, float] | None:
 
 
 def _question_ids(selection: Selection, columns: Sequence[Column]) -> list[str]:
-    found = _questions(*_here(), tuple({str(s) for p in provenance(columns) for s in p["sources"]})) if columns else None
-    ids = [] if found is None else found[found["question_set"].isin(selection.question_sets or found["question_set"])]
-    names = sorted({str(name) for name in (ids["question_id"] if len(ids) else [])})
+    names: list[str] = []
+    if columns:
+        found = _questions(*_here(), tuple({str(s) for p in provenance(columns) for s in p["sources"]}))
+        in_sets = found["question_set"].isin(selection.question_sets or found["question_set"])
+        names = sorted({str(name) for name in found.loc[in_sets, "question_id"]})
     linked = st.query_params.get("question")
     return names if linked in (None, ALL, *names) else [*names, str(linked)]
