@@ -59,6 +59,9 @@ def panels(rows: pd.DataFrame, lines: Lines) -> list[tuple[str, alt.LayerChart]]
             seeds of one recipe, drawn faint, from their mean.
     """
     rows = rows[rows[lines.x].notna()].assign(role=rows.get("role", "run"))
+    said = [str(tooltip.shorthand).split(":")[0] for tooltip in lines.tooltip]
+    drawn = [*PICK, lines.x, lines.value, lines.low, lines.high, "role", "size", "domain_label", "label", "panel", *said]
+    rows = rows[list(dict.fromkeys(column for column in drawn if column in rows))]  # the page sends every column that is left
     domains = sorted(rows["domain_label"].unique())
     sizes = list(dict.fromkeys(rows["size"]))
     many = rows["question_set"].nunique() > 1
