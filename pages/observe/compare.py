@@ -31,5 +31,6 @@ with core.guarded():
     else:
         draw = {comparing.BARS: comparing.bars, comparing.MAP: comparing.heat_map, comparing.SCALING: comparing.scaling}[view]
         draw(selection, at)
-for note in core.judge_notes(str(selection.judge_id), selection.run_ids):
+newest = (selection.run_ids or ())[: comparing.MOST_PAIRED]  # who answered for a judge is read from its judgements, all of them
+for note in core.judge_notes(str(selection.judge_id), newest):
     st.warning(words.plain(note), icon=":material/balance:")
