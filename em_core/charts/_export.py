@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 import altair as alt
+from altair.utils import schemapi
 
 from em_core.view.inert import visible
 
@@ -59,7 +60,7 @@ _NAMES = ("name", "views")
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """Vega-Lite of a chart, the same for the same frame: names that Altair counts up are counted anew, texts are inert."""
-    return _tidy(chart.to_dict(), {})
+    return _tidy(chart.to_dict(validate=schemapi.DEBUG_MODE), {})  # a page draws without Altair's checks (`_panels`)
 
 
 def for_paper(chart: alt.TopLevelMixin) -> dict[str, Any]:
