@@ -8,8 +8,10 @@ An `st.App` whose script lies elsewhere, because Streamlit takes a script beside
 import streamlit as st
 
 from em_core.home import Home
+from pages.shared import warming
 from pages.shared.private_session import hide_paths
 
 if Home.find().read_only:
     hide_paths()
+warming.start()
 app = st.App("pages/main.py")
