@@ -122,8 +122,13 @@ def quick_panels(
     return _panels.quick(load(name), frame, options, height, most)
 
 
+def picture(panel: dict[str, Any]) -> str | None:
+    """One of these panels as SVG, where it is of fixed width and has to be scaled as a picture; None else."""
+    return _export.as_svg(panel).decode() if _panels.fixed(panel) else None
+
+
 def without_legends(panel: dict[str, Any]) -> dict[str, Any]:
-    """One of the `drawn` panels without its legends."""
+    """One of these panels without its legends."""
     return _panels.without_legends(panel)
 
 

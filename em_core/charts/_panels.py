@@ -12,6 +12,8 @@ from em_core.charts import _export
 from em_core.charts import frame as f
 
 _JOINED = ("concat", "hconcat", "vconcat")
+WIDE = 700
+"""A chart that is wider than this of itself (a table of texts) keeps its width: it cannot be squeezed without a loss."""
 _LEGENDS = ("color", "fill", "stroke", "shape", "size", "strokeDash", "opacity")
 
 
@@ -70,11 +72,16 @@ def without_legends(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _fitted(spec: dict[str, Any], height: int) -> dict[str, Any]:
     """As wide as its place; taller than `height` where the chart asks for more than the usual height."""
-    if any(key in spec for key in _JOINED):
+    if any(key in spec for key in _JOINED) or fixed(spec):
         return spec
     own = spec.get("height")
     more = own / f.HEIGHT if isinstance(own, (int, float)) and own > f.HEIGHT else 1.0
     return {**spec, "width": "container", "height": round(height * more)}
+
+
+def fixed(spec: dict[str, Any]) -> bool:
+    """Whether it keeps its own width."""
+    return isinstance(spec.get("width"), (int, float)) and spec["width"] > WIDE
 
 
 def _with_data(panel: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:

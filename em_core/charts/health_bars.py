@@ -108,7 +108,7 @@ def _panel(rows: pd.DataFrame, order: list[str], series: list[str], upper: float
         base.mark_rule(strokeWidth=2).encode(alt.X("share_low:Q", title="Share of the answers"), alt.X2("share_high:Q")),
         base.mark_point(filled=True, size=50, opacity=1).encode(x, tooltip=tooltip),
     )
-    return drawn.properties(height=max(f.HEIGHT, len(shown) * (8 + 12 * len(series))))
+    return drawn.properties(height=max(f.HEIGHT, len(shown) * (14 + 14 * len(series))))
 
 
 def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:

@@ -60,7 +60,7 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
 
 def _forest(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
     reach = min(1.0, 1.05 * float(max(0.1, rows[["ci_low", "ci_high", "difference"]].abs().max().max())))
-    title = f"{names['b']} minus {names['a']}, points"
+    title = f"{f.short(names['b'], 30)} minus {f.short(names['a'], 30)}, points"
     x = alt.X(
         "difference:Q",
         title=title,
@@ -95,7 +95,7 @@ def _base(rows: pd.DataFrame) -> alt.Chart:
     colors = alt.Scale(domain=list(_KINDS), range=[_MORE, _LESS, palette.NEUTRAL])
     return alt.Chart().encode(
         y=alt.Y("row:N", title=None, sort=rows["row"].tolist(), axis=alt.Axis(labelLimit=220, labelOverlap=False)),
-        color=alt.Color("kind:N", title=None, scale=colors, legend=alt.Legend(orient="bottom", symbolType="circle")),
+        color=alt.Color("kind:N", title=None, scale=colors, legend=alt.Legend(orient="bottom", symbolType="circle", columns=2)),
     )
 
 

@@ -25,7 +25,7 @@ AT_A_TIME = 4
 """Charts that are drawn at once; the others wait until their page is opened."""
 BUDGET_S = 0.12
 """After so long no further chart of a page is begun; what is left comes with the next turn, at once after this one."""
-_SMALL, _LARGE = 270, 400  # heights of a panel, pixels
+_SMALL, _LARGE = 290, 400  # heights of a panel, pixels
 _MOST_PANELS, _COLUMNS = 2, 3
 _FIRST = ("em_trajectory", "em_bars", "domain_heatmap", "scaling_curve", "paired_differences", "score_trajectory",
           "coherence_scatter", "coherence_em", "response_table", "threshold_plane", "loss_curve", "health_bars")  # fmt: skip
@@ -137,8 +137,8 @@ def _large(name: str, selection: Selection) -> None:
     if found.missing:
         _say_missing(found)
         return
-    for note in found.notes:
-        st.caption(plain(note))
+    if found.notes:
+        st.caption("  \n".join(plain(note) for note in found.notes))
     _panels(found.panels)
     saving.menu(name, found.frame, found.options, f"large-{name}")
     st.markdown("**The same on the command line**")
@@ -164,14 +164,28 @@ def _small(panels: list[dict[str, Any]]) -> None:
     """Panels below each other, one legend for all."""
     for spec in panels[:-1]:
         st.vega_lite_chart(spec={**charts.without_legends(spec), "height": spec.get("height", _SMALL) - 70})
-    st.vega_lite_chart(spec=panels[-1])
+    _draw(panels[-1])
 
 
 def _panels(panels: list[dict[str, Any]]) -> None:
     for start in range(0, len(panels), _COLUMNS):
         row = panels[start : start + _COLUMNS]
         for place, spec in zip(st.columns(min(_COLUMNS, len(panels))), row, strict=False):
-            place.vega_lite_chart(spec=spec)
+            with place:
+                _draw(spec)
+
+
+def _draw(spec: dict[str, Any]) -> None:
+    picture = _picture(spec)
+    if picture is None:
+        st.vega_lite_chart(spec=spec)
+    else:
+        st.image(picture, width="stretch")
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _picture(spec: dict[str, Any]) -> str | None:
+    return charts.picture(spec)
 
 
 @st.cache_data(show_spinner=False, max_entries=96)

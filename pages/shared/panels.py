@@ -62,7 +62,7 @@ def _panels(name: str, specs: list[dict[str, Any]], columns: int, key: str, sele
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _spec(name: str, frame: pd.DataFrame, options: dict[str, Any]) -> dict[str, Any]:
-    return charts.load(name).chart(frame, **options).to_dict()
+    return charts.specification(charts.load(name).chart(frame, **options))
 
 
 def whole(name: str, frame: pd.DataFrame, key: str = "", **options: Any) -> None:
