@@ -160,7 +160,9 @@ def test_list_search_figure_and_replies_are_inert(address: str, browser: Browser
         watch.assert_calm(page)
     page.goto(f"{address}/responses?column=run-a%4020&judge={J}")
     settle(page)
-    page.locator("[class*=st-key-said-] button").nth(1).click()  # the reply of the judge with the evil name
+    page.locator("[data-testid=stMain] [data-testid=stPopover]:visible").filter(has_text="gavel").nth(1).get_by_role(
+        "button"
+    ).first.click()  # the reply of the judge with the evil name
     expect(page.locator("[data-testid=stPopoverBody] [data-testid=stDataFrame]")).to_be_visible(timeout=20_000)
     page.wait_for_timeout(500)
     watch.assert_calm(page)
