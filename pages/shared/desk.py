@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import streamlit as st
 
 from em_core import definitions
@@ -11,6 +9,7 @@ from em_core.errors import EMError
 from em_core.home import Home
 from em_core.labels import MAX_BATCH, Batch, Desk, Given
 from em_core.store import labels as store
+from em_core.view.inert import visible
 from pages.shared import core, measure, words
 
 BANDS = (
@@ -22,12 +21,12 @@ SKIPS = (
     ("8", "Is code", Given(None, None, "code")), ("9", "Can't tell", Given(None, None, "unclear")),
 )  # fmt: skip
 CUT_CHARS, CUT_LINES = 4000, 60
+WHOLE_CHARS = 1_000_000  # a longer answer would be too much for a page
 _ORDERS = {
     "random": "Random: stands for all answers",
     "disagreement": "Hard cases first: where judges disagree, or a score is near the threshold",
     "others first": "What others have labelled first: shows how far people agree",
 }
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -67,14 +66,9 @@ def answer(response_id: str, place: int) -> None:
             _inert(found[key] or "(empty)", f"show-{key}-{place}", f"whole-{key}-{response_id}")
 
 
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-
-
 def _inert(text: str, key: str, whole: str) -> None:
     """`key` is the button's; `whole` stays on the server and says whether this very text is wanted whole."""
-    shown = _CONTROL.sub(_escaped, text.replace("\r\n", "\n"))
+    shown = visible(text[:WHOLE_CHARS]) + (f"\n[{len(text) - WHOLE_CHARS:,} more characters]" if len(text) > WHOLE_CHARS else "")
     cut = "\n".join(shown[:CUT_CHARS].split("\n")[:CUT_LINES])
     if len(cut) < len(shown) and not st.session_state.get(whole):
         # a button and no toggle: while a toggle has the focus, keys go to it

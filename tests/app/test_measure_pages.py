@@ -198,7 +198,7 @@ def test_an_answer_is_shown_as_it_is(kind, tmp_path, monkeypatch):
     home = made_judges.make_home(tmp_path / "home", people=False, text=HOSTILE[kind])
     app = begin(home, monkeypatch)
     (shown,) = [text.value for text in app.text if "What about" not in text.value]
-    assert shown == HOSTILE[kind].replace("\x1b", "\\x1b").replace("\x07", "\\x07").replace("\u202e", "\\u202e")
+    assert shown == HOSTILE[kind].replace("\x1b", "⟪U+001B⟫").replace("\x07", "⟪U+0007⟫").replace("\u202e", "⟪U+202E⟫")
     assert not any("alert" in str(m.value) or "http" in str(m.value) for m in (*app.markdown, *app.caption))
 
 
