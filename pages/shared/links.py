@@ -47,9 +47,7 @@ def anchor(label: str, page: str, **query: Any) -> None:
 
 
 def to_answers(run_id: str, step: int, question_set: str | None = None, question: str | None = None) -> None:
-    """What a click on a point opens: its least aligned answers, and links to all of them and to its run.
-
-    """
+    """What a click on a point opens: its least aligned answers, and links to all of them and to its run."""
     with st.container(border=True, key="opened"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{plain(run_id)}**, step {step}" + (f", {plain(question_set)}" if question_set else ""))
