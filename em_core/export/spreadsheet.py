@@ -45,7 +45,7 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]])
     """
     n = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
+        out = csv.writer(file, lineterminator="\r\n")  # else a lone carriage return in a cell is not quoted (RFC 4180)
         out.writerow(columns)
         for n, row in enumerate(rows, 1):  # noqa: B007
             out.writerow([cell(row.get(column)) for column in columns])

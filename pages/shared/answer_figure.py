@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from em_core import charts
 from em_core.charts import response_table
 from em_core.figures import response_table as figure
 from em_core.home import Home
@@ -39,7 +40,7 @@ def show(asked: Asked, selection: Selection) -> None:
     if frame.empty:
         words.empty_state("table_chart", "No answers to this question", "Choose another question or other columns.")
         return
-    spec = response_table.chart(frame, **options).to_dict()
+    spec = charts.specification(response_table.chart(frame, **options))
     with st.container(height=int(spec["height"]) + 120, border=False):  # scrolls sideways on a narrow screen
         st.vega_lite_chart(spec=spec, width="content")
     st.caption("On a narrow screen, scroll the figure sideways, or save it as PNG.")

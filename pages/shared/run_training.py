@@ -59,7 +59,7 @@ def _headline(rates: pd.DataFrame | None) -> tuple[str, dict[int, str]]:
         return "", {}
     name = headline.question_choices(rates)[0]
     rows = headline.questions(rates, name).to_dict("records")
-    return name, {int(row["step"]): f"{words.percent(row['em_rate'])} ({shared.counts(row)})" for row in rows}
+    return name, {int(row["step"]): f"{words.percent(row['em_rate'])} ({words.interval(row)})" for row in rows}
 
 
 def curves(run: Known) -> None:
