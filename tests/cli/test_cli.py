@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from pathlib import Path
 
 import pytest
 
+from em_core import cli
 from tests.cli.conftest import SHORT, Command
 
 RATE_FIELDS = {
@@ -152,3 +154,13 @@ def test_doctor_names_keys_and_never_shows_them(em: Command, monkeypatch: pytest
     assert result.code == 0, result.out
     assert "sk-secret-value" not in result.out + result.err
     assert any(row["what"] == "OPENAI_API_KEY" and "set" in row["found"] for row in result.json)
+
+
+def test_a_command_loads_its_own_module_alone_and_the_table_of_commands_is_true() -> None:
+    for topic, names in cli.TOPICS.items():
+        parser = cli.build_parser(names[0])
+        (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        assert tuple(commands.choices) == names, topic
+    everything = cli.build_parser().format_help()
+    assert all(name in everything for names in cli.TOPICS.values() for name in names)
+    assert cli._command(["--home", "runs", "--json", "rates"]) == "rates"
