@@ -37,25 +37,24 @@ def with_seed_means(rates: pd.DataFrame, groups: Sequence[Sequence[str]], means:
         The same rows with role ``seed`` (in a group) or ``run``, then rows of role ``mean``: rate and interval of
         `means`, counts added up, everything else as in the group's first run; `run_id` is no run's.
     """
-    members = {run_id for group in groups for run_id in group}
-    rows = rates.assign(role=["seed" if run_id in members else "run" for run_id in rates["run_id"]])
-    if means.empty or not members.intersection(rates["run_id"]):
+    first_of = {run_id: str(group[0]) for group in groups for run_id in group}
+    rows = rates.assign(role=["seed" if run_id in first_of else "run" for run_id in rates["run_id"]])
+    if means.empty or not (rows["role"] == "seed").any():
         return rows.assign(role="run")
-    firsts = {tuple(sorted(group)): str(group[0]) for group in groups}
-    added = [rows]
-    for runs, part in means.groupby(means["run_ids"].map(lambda ids: tuple(sorted(ids))), sort=False):
-        mine = rows[rows["run_id"].isin(runs)]
-        first = mine[mine["run_id"] == firsts.get(runs, runs[0])].drop(columns=[*_COUNTS, "em_rate", "ci_low", "ci_high"])
-        counts = mine.groupby([*_LINE, "step"], dropna=False)[_COUNTS].sum().reset_index()
-        rate = part[[*_LINE, "step", "em_rate", "ci_low", "ci_high"]]
-        start = mine[mine["step"] == 0].drop_duplicates([*_LINE, "step"])[[*_LINE, "step", "em_rate", "ci_low", "ci_high"]]
-        line = first.merge(counts, on=[*_LINE, "step"]).merge(pd.concat([start, rate]), on=[*_LINE, "step"])
-        added.append(
-            line.assign(
-                run_id=f"mean of {len(runs)}: {firsts.get(runs, runs[0])}", label=f"mean of {len(runs)} seeds", role="mean"
-            )
-        )
-    return pd.concat(added, ignore_index=True)
+    key = ["group", *_LINE, "step"]
+    seeds = rows[rows["role"] == "seed"].assign(group=lambda part: part["run_id"].map(first_of))
+    counts = seeds.groupby(key, dropna=False, sort=False)[_COUNTS].sum().reset_index()
+    rate = means[[*_LINE, "step", "em_rate", "ci_low", "ci_high"]].assign(
+        group=means["run_ids"].map(lambda ids: first_of[ids[0]])
+    )
+    start = seeds.loc[seeds["step"] == 0, [*key, "em_rate", "ci_low", "ci_high"]].drop_duplicates(key)
+    cards = seeds[seeds["run_id"] == seeds["group"]].drop(columns=[*_COUNTS, "em_rate", "ci_low", "ci_high"])
+    lines = cards.merge(counts, on=key).merge(pd.concat([start, rate], ignore_index=True), on=key)
+    n_seeds = lines["group"].map({str(group[0]): len(group) for group in groups}).astype(str)
+    lines = lines.assign(
+        run_id="mean of " + n_seeds + ": " + lines["group"], label="mean of " + n_seeds + " seeds", role="mean"
+    ).drop(columns="group")
+    return pd.concat([rows, lines], ignore_index=True)
 
 
 def averaged(rows: pd.DataFrame, groups: Sequence[Sequence[str]], value: str) -> pd.DataFrame:

@@ -79,11 +79,15 @@ def draw(selection: Selection, rates: pd.DataFrame, how: How) -> dict[str, Any] 
     return _scores(selection, how)
 
 
+@st.cache_data(show_spinner=False, max_entries=32)
+def _with_means(root: str, generation: str, selection: Selection) -> pd.DataFrame:
+    groups = _groups(root, generation, selection.run_ids or ())
+    rates = core.rates_of(selection)
+    return trajectory.with_seed_means(rates, groups, _seeds(root, generation, selection)) if groups else rates
+
+
 def _rates(selection: Selection, rates: pd.DataFrame, how: How) -> dict[str, Any] | None:
-    groups = _groups(str(core.home().root), core.generation(), selection.run_ids or ())
-    rows = rates
-    if groups and not selection.pooled:
-        rows = trajectory.with_seed_means(rates, groups, _seeds(str(core.home().root), core.generation(), selection))
+    rows = rates if selection.pooled else _with_means(str(core.home().root), core.generation(), selection)
     marks = None
     if not selection.pooled and len(changes.lines_of(rates)) <= _MOST_MARKED:
         marks = trajectory.marks(core.changes(selection.definition, selection.interval, str(selection.judge_id), rates))
