@@ -50,14 +50,18 @@ LEFT JOIN (SELECT run_id, state FROM states_latest WHERE phase = 'run') AS state
 ORDER BY place, created_t, found.run_id
 """
 
+# one run at a time: with two of them in one condition DuckDB reads the ids of every answer (100 ms instead of 16 among 5 million)
 _ANSWERED = """
 SELECT run_id AS source_run_id, step, count(DISTINCT response_id)::BIGINT AS n_answers, sum(n_tokens)::BIGINT AS n_tokens,
        sum(n_prompt_tokens)::BIGINT AS n_prompt_tokens, count(*) FILTER (finish_reason = 'length')::BIGINT AS n_truncated,
        count(*) FILTER (finish_reason <> '')::BIGINT AS n_end_known, list_sort(list(DISTINCT weights_sha256)) AS weights,
        list_sort(list(DISTINCT decoding)) AS decodings, count(DISTINCT seed)::BIGINT AS n_seeds,
        min(t) AS first_t, max(t) AS last_t
-FROM responses
-WHERE list_contains($sources::VARCHAR[], run_id) AND (run_id = $run OR step = 0)
+FROM (
+    SELECT * FROM responses WHERE run_id = $run
+    UNION ALL
+    SELECT * FROM responses WHERE run_id = $baseline AND step = 0
+)
 GROUP BY ALL ORDER BY step, source_run_id
 """
 
@@ -102,8 +106,14 @@ SELECT run_id, 'labels' AS kind, labeller AS who, count(DISTINCT response_id)::B
 FROM labels WHERE response_id IN (SELECT response_id FROM mine) GROUP BY ALL
 UNION ALL
 SELECT run_id, 'health', rules, count(DISTINCT response_id), max(t)
-FROM answer_health
-WHERE list_contains($folders::VARCHAR[], run_id) AND response_id IN (SELECT response_id FROM mine) GROUP BY ALL
+FROM (
+    SELECT * FROM answer_health WHERE run_id = $run
+    UNION ALL
+    SELECT * FROM answer_health WHERE run_id = $baseline
+    UNION ALL
+    SELECT * FROM answer_health WHERE len($side::VARCHAR[]) > 0 AND list_contains($side::VARCHAR[], run_id)
+)
+WHERE response_id IN (SELECT response_id FROM mine) GROUP BY ALL
 ORDER BY kind, run_id, who
 """
 
@@ -136,7 +146,7 @@ def answered(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
         source_run_id, step, n_answers, n_tokens, n_prompt_tokens, n_truncated (of n_end_known), weights (digests
         that the answers name), decodings (JSON), n_seeds, first_t, last_t (seconds since 1970).
     """
-    return connect(home).frame(_ANSWERED, _of(run_id, baseline))
+    return connect(home).frame(_ANSWERED, {"run": run_id, "baseline": "" if baseline == run_id else baseline})
 
 
 def asked(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
@@ -167,8 +177,8 @@ def judging(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
 def others(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
     """Labels and health of the run's answers: run_id (whose folder), kind (``labels``, ``health``), who (labeller, or the
     rules' version), n_answers, last_t."""
-    values = _of(run_id, baseline)
-    return connect(home).frame(_OTHERS, {**values, "folders": [*values["sources"], *_side(home, "health")]})
+    values = {**_of(run_id, baseline), "baseline": "" if baseline == run_id else baseline, "side": _side(home, "health")}
+    return connect(home).frame(_OTHERS, values)
 
 
 def sharers(home: Home, run_id: str) -> list[str]:
