@@ -26,7 +26,6 @@ TABLES: tuple[str, ...] = tuple(record.table for record in RECORDS.values())
 _SPEAKING = ("judgements", "answer_health", "labels")  # rows that speak of an answer, in whatever run they lie
 _FULL = ("No space left", "disk space", "File too large")
 _PAGE = 2000
-_MEASURED = 20_000  # answers whose length is looked at for an estimate
 
 _OWN = """
 SELECT DISTINCT source_run_id FROM appearances
@@ -134,13 +133,14 @@ class Tables:
         return int(row[0]) if row else 0
 
     def text_bytes(self) -> int:
-        """About how long the answers of the part are together, bytes: exact up to `_MEASURED` answers, then in proportion."""
-        row = self._db.execute(
-            f"""SELECT coalesce(sum(strlen(text)), 0), count(*)
-            FROM (SELECT text FROM responses WHERE {self._of_part("responses")} LIMIT {_MEASURED})"""
-        ).fetchone()
-        length, n = row or (0, 0)
-        return int(length) if n < _MEASURED else round(length / n * self.count("responses"))
+        """About how long the answers of the part are together, bytes: those of its first and last run, in proportion."""
+        length = n = 0
+        for run_id in {self.part.own[0], self.part.own[-1]} if self.part.own else ():
+            # one run in a condition: DuckDB then reads no other run's texts
+            row = self._db.execute("SELECT coalesce(sum(strlen(text)), 0), count(*) FROM responses WHERE run_id = ?", [run_id])
+            found = row.fetchone() or (0, 0)
+            length, n = length + int(found[0]), n + int(found[1])
+        return round(length / n * self.count("responses")) if n else 0
 
     def write_parquet(self, table: str, path: Path) -> int:
         """Write a table's rows of the part, all columns, in the order in which they were written; returns how many.
