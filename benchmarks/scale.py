@@ -1,10 +1,10 @@
 """Every page over a store of five million answers: server time, memory, six people at once, the browser's first chart.
 
     python benchmarks/big_store.py BIG                  makes the store (two minutes)
-    python benchmarks/scale.py BIG [--only FILE] [--part server,people,browser] [--pages trajectories,…] [--json OUT]
+    python benchmarks/scale.py BIG [--only FILE] [--readonly] [--part server,people,browser] [--pages trajectories,…] [--json OUT]
 
-A copy of ``BIG/runs.duckdb`` is shown by a real server (``serve --readonly``), and pages are asked for as a browser does, over
-its websocket. *fresh*: the first page of a server that just started. *cold*: the file is a new generation (a publish happened),
+A copy of ``BIG/runs.duckdb`` is shown by a real server (``serve``, with --readonly the public demonstration), and pages are
+asked for as a browser does, over its websocket. *fresh*: the first page of a server that just started. *cold*: the file is a new generation (a publish happened),
 nothing is cached, modules are loaded. *warm*: the same page again. Each is the time from asking until the script has finished and
 its last message is here; CPU is what the server's process used. *people*: six sessions at once on all pages, each with an
 experiment of its own; every chart is checked: not empty, and of that experiment's runs. *browser*: Chromium, from going to the
@@ -74,15 +74,17 @@ class Drawn:
 
 
 class Server:
-    """``serve --readonly`` of a private copy of the store, and what its process uses."""
+    """``serve`` (or ``serve --readonly``) of a private copy of the store, and what its process uses."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, readonly: bool = False) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.file = file
-        command = [sys.executable, "-m", "em_core", "--home", str(file.parent), "serve", "--readonly", "--port", str(self.port)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "STREAMLIT_LOGGER_LEVEL": "error"}
+        command = [sys.executable, "-m", "em_core", "--home", str(file.parent), "serve", "--port", str(self.port)]
+        command += ["--readonly"] if readonly else []
+        nothing_else = {"EM_NO_SUPERVISOR": "1", "EM_NO_DEMO": "1"}  # the store alone, as it is
+        environment = {**os.environ, **nothing_else, "OMP_NUM_THREADS": "1", "STREAMLIT_LOGGER_LEVEL": "error"}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         self.ps = psutil.Process(self.process.pid)
         address = f"http://127.0.0.1:{self.port}/_stcore/health"
@@ -114,9 +116,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(file: Path) -> Iterator[Server]:
+def serving(file: Path, readonly: bool) -> Iterator[Server]:
     """A server while the block lasts."""
-    server = Server(file)
+    server = Server(file, readonly)
     try:
         yield server
     finally:
@@ -299,6 +301,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", type=Path, help="folder with runs.duckdb (benchmarks/big_store.py)")
+    parser.add_argument("--readonly", action="store_true", help="the read-only demonstration instead of a workbench of one's own")
     parser.add_argument("--part", default="server,people,browser")
     parser.add_argument("--pages", default=",".join(PAGES))
     parser.add_argument("--reruns", type=int, default=15)
@@ -310,7 +313,7 @@ def main() -> int:
         file = Path(folder) / "runs.duckdb"
         shutil.copyfile(args.home / "runs.duckdb", file)
         if "server" in parts or "browser" in parts:
-            with serving(file) as server:
+            with serving(file, args.readonly) as server:
 
                 async def all_pages() -> list[Page]:
                     async with Visitor(server.port) as visitor:
@@ -324,7 +327,7 @@ def main() -> int:
                 if "browser" in parts:
                     browse(server, found)
         if "people" in parts:
-            with serving(file) as server:
+            with serving(file, args.readonly) as server:
                 crowd = asyncio.run(people(server, experiments_of(file)))
     columns = [
         "fresh_ms",

@@ -61,6 +61,8 @@ else:
     st.dataframe(found["confusion"][other], width="content")
 
 st.header("Against people")
+if not st.toggle("Use their labels", value=measure.small(), key="people", bind="query-params", help=measure.LOOKS_AT_ALL):
+    st.stop()
 with core.guarded():
     people = measure.people(judges, definition, interval, runs, sets)
 if people["table"] is None:

@@ -22,7 +22,9 @@ panels.whole("threshold_plane", plane, **options)
 st.caption("A link to this page keeps the rule: it is in the address, and every page takes it.")
 
 st.subheader("The same answers under each definition")
-with core.guarded():
-    rules.under_each(chosen, selection)
+few = len(selection.run_ids or ()) <= rules.FEW_RUNS
+if st.toggle("Show the table", value=few, key="each", bind="query-params", help="Computes every definition for these runs."):
+    with core.guarded():
+        rules.under_each(chosen, selection)
 if chosen["toy"].any():
     words.toy_notice()

@@ -127,6 +127,15 @@ def people(judge_ids: list[str], definition: str, interval: str, runs: Sequence[
     return _people(str(core.home().root), core.generation(), judge_ids, definition, interval, **of)
 
 
+SMALL = 200_000
+LOOKS_AT_ALL = "Looks for the labelled answers among all answers: in a large store that takes half a second."
+
+
+def small() -> bool:
+    """Whether the store is small enough to look through all its answers without being asked to."""
+    return int(core.contents()["n_answers"].sum()) <= SMALL
+
+
 def catch_up() -> None:
     """Publish labels that are newer than the database (the supervisor does it too, while it runs)."""
     home = core.home()

@@ -10,6 +10,9 @@ from em_core.selection import Selection
 from em_core.view.side_by_side import definitions_table
 from pages.shared import core
 
+FEW_RUNS = 12
+"""With more of them the table is made when it is asked for."""
+
 
 def under_each(chosen: pd.DataFrame, selection: Selection) -> None:
     """One row per run and question set, one column per definition: rate, interval and counts as text.
