@@ -118,15 +118,16 @@ def check_pattern(pattern: str) -> None:
     if len(pattern) > 1000:
         raise BadInput(f"search: {len(pattern):,} characters, expected at most 1,000", "search for a shorter text")
     try:
-        found = duckdb.execute("SELECT regexp_matches('', $p, 'i')", {"p": pattern}).fetchone()
-        duckdb.execute("SELECT regexp_extract('', $p, 0, 'i')", {"p": around(pattern)}).fetchone()
+        with duckdb.connect(":memory:", config={"threads": 1}) as own:  # the module's own connection is shared by all threads
+            found = own.execute("SELECT regexp_matches('', $p, 'i')", {"p": pattern}).fetchall()[0]
+            own.execute("SELECT regexp_extract('', $p, 0, 'i')", {"p": around(pattern)}).fetchall()
     except duckdb.Error as error:
         reason = str(error).splitlines()[0].split(": ", 1)[-1]
         raise BadInput(
             f"regular expression {pattern[:80]!r}: {reason}",
             "correct it (RE2 syntax), or switch Regex off to search for it as text",
         ) from error
-    if found and found[0]:
+    if found[0]:
         raise BadInput(
             f"regular expression {pattern[:80]!r}: matches the empty text, so every answer", "use + instead of *, or a longer one"
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
 import pytest
 
 from em_core.errors import BadInput
 from em_core.home import Home
-from em_core.store import browse
+from em_core.store import browse, browse_query
 from em_core.store.browse import Column, Filter, Query
 from em_core.store.publish import publish
 from tests.responses import made_answers
@@ -247,3 +250,9 @@ def test_unknown_columns_give_an_empty_page(home):
     assert browse.grid(home, [Column("nobody", 3)], Query(judge_id=J)).empty
     assert browse.listing(home, Query(judge_id=J), run_ids=["nobody"]).empty
     assert browse.listing(home, Query(judge_id=J), columns=[Column("run-a", 999)]).empty
+
+
+def test_patterns_are_checked_on_a_connection_of_their_own() -> None:
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(browse_query.check_pattern, ["(harm|kill)+"] * 60))
+    assert duckdb.sql("SELECT 1").fetchall() == [(1,)]  # the connection that everybody shares is not in use
