@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from em_core import __version__
+from em_core.view.inert import visible
 
 _HERE = Path(__file__).parent
-# Marks that turn a text around, end it or hide it are shown, not obeyed.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
 
 
 class Markup(str):
@@ -34,12 +33,6 @@ def text(value: Any) -> Markup:
     if isinstance(value, Markup):
         return value
     return Markup(html.escape(visible(str(value))))
-
-
-def visible(value: str) -> str:
-    """`value` with control characters and marks of direction written out (``⟨U+202E⟩``); line breaks and tabs stay."""
-    plain = value.replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROL.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", plain)
 
 
 def untrusted(value: str, most: int = 1500) -> Markup:

@@ -9,10 +9,10 @@ from typing import Literal
 
 import pandas as pd
 
+from em_core.view.inert import visible
 from em_core.view.judge_notes import mixed_models
 from em_core.view.run_details import Known, checkpoint_rows, plan_against_actual
 from em_core.view.run_files import ABSENT, CHANGED, VERIFIED
-from em_core.view.run_words import inert
 
 Level = Literal["good", "bad", "unknown"]
 MANY_CUT, MANY_UNSCORED = 0.1, 0.05
@@ -51,7 +51,7 @@ def _ended(known: Known, state: str) -> list[Check]:
     if state == "finished":
         found = [Check("good", "The run says of itself that it finished.")]
     elif state:
-        reason = inert(str(known.run.get("run_reason") or ""))
+        reason = visible(str(known.run.get("run_reason") or ""))
         found = [Check("bad", f"The run is {state}: its numbers are of a part" + (f" ({reason})." if reason else "."))]
     else:
         found = [Check("unknown", "No state is recorded.")]
@@ -145,8 +145,8 @@ def _decoding(text: str) -> str:
     try:
         way = json.loads(text)
     except ValueError:
-        return inert(str(text))
-    return ", ".join(f"{k} {v}" for k, v in way.items() if k != "merged") if isinstance(way, dict) else inert(str(text))
+        return visible(str(text))
+    return ", ".join(f"{k} {v}" for k, v in way.items() if k != "merged") if isinstance(way, dict) else visible(str(text))
 
 
 def _listed(rows: pd.DataFrame) -> str:

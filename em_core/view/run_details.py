@@ -10,7 +10,8 @@ import pandas as pd
 
 from em_core.records import FinalState
 from em_core.spec import RunSpec
-from em_core.view.run_words import inert, size
+from em_core.view.inert import visible
+from em_core.view.run_words import size
 
 UNKNOWN = "not known"
 PHASES = ("run", "train", "evaluate", "judge", "publish")
@@ -120,7 +121,7 @@ def phases(states: pd.DataFrame) -> list[Phase]:
         final = state in FinalState or state == "skipped"
         start = before.start_t if before is not None else t
         found[attempt, name] = Phase(
-            attempt, name, state, start, t if final else None, inert(str(row["reason"] or "")), inert(str(row["hint"] or ""))
+            attempt, name, state, start, t if final else None, visible(str(row["reason"] or "")), visible(str(row["hint"] or ""))
         )
     order = {name: i for i, name in enumerate(PHASES)}
     return sorted(found.values(), key=lambda each: (each.attempt, order.get(each.phase, 9), each.start_t))

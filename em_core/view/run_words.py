@@ -1,10 +1,12 @@
-"""Text of a run for people and for public pages: no control characters, no folders of a person, no keys."""
+"""Text of a run for people: no folders of a person, no keys (characters that hide are written out by `inert.visible`)."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
+
+from em_core.view.inert import visible
 
 _HOME = re.compile(r"(?<![\w.])/(?:home|Users)/[^/\s\"']+(?=/|$|[\s\"'])|(?<![\w.])/root(?=/|$|[\s\"'])")
 _KEYS = (
@@ -13,11 +15,6 @@ _KEYS = (
     re.compile(r"(?i)(?<=[?&])(?:api[-_]?key|key|token|access_token|sig|signature)=[^&\s\"']+"),
     re.compile(r"(?<=://)[^/\s:@\"']+:[^/\s@\"']+(?=@)"),
 )
-
-
-def inert(text: str) -> str:
-    """`text` without control characters (terminal escapes lose what makes them work) and text-direction marks."""
-    return "".join(c for c in text if c in "\n\t" or c == " " or c.isprintable())
 
 
 def short(text: str) -> str:
@@ -33,7 +30,7 @@ def short(text: str) -> str:
 
 def file_name(path: str) -> str:
     """The last part of a path, whatever system wrote it."""
-    return inert(Path(path.replace("\\", "/")).name)
+    return visible(Path(path.replace("\\", "/")).name)
 
 
 def size(n_bytes: float | None) -> str:

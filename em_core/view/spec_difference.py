@@ -18,8 +18,9 @@ from pydantic import BaseModel, ValidationError
 from em_core import specs_io
 from em_core.spec import _JUDGE_LIMITS, RunSpec
 from em_core.specs_io.fields import kind_of
+from em_core.view.inert import visible
 from em_core.view.run_details import Known
-from em_core.view.run_words import inert, short
+from em_core.view.run_words import short
 
 NONE = "none"
 _LABELS = ("name", "experiment")
@@ -209,7 +210,7 @@ def as_text(value: Any) -> str:
         return ", ".join(as_text(each) for each in value) or NONE
     if isinstance(value, float):
         return f"{value:g}"
-    return inert(short(str(value)))
+    return visible(short(str(value)))
 
 
 def as_mapping(text: Any) -> dict[str, str]:

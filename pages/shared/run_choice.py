@@ -7,7 +7,7 @@ import streamlit as st
 
 from em_core.home import Home
 from em_core.store import run_details as store_details
-from em_core.view.run_words import inert
+from em_core.view.inert import one_line
 from pages.shared import core, words
 
 RUN, OTHER = "run_id", "with"
@@ -22,7 +22,7 @@ def _choices(root: str, generation: str) -> dict[str, str]:
 
 
 def _name(run_id: str, label: str, kind: str) -> str:
-    label = inert(label)[:_SHORT]
+    label = one_line(label, _SHORT)
     kind = "" if kind in ("train", "") else f" ({kind})"
     return (run_id if label in ("", run_id) else f"{label} · {run_id}") + kind
 
@@ -47,7 +47,7 @@ def choose() -> str | None:
     chosen = asked if asked is not None else next(iter(runs))
     _select("Run", RUN, runs, chosen if chosen in runs else None, f"{len(runs):,} runs; type to search by label or id.")
     if chosen not in runs:
-        st.error(f"No run **{words.plain(inert(chosen)[:128])}** is known here. Choose one above.", icon=":material/search_off:")
+        st.error(f"No run **{words.plain(one_line(chosen))}** is known here. Choose one above.", icon=":material/search_off:")
         return None
     return chosen
 
@@ -59,7 +59,7 @@ def choose_other(run_id: str) -> str | None:
     _select("Compare with", OTHER, runs, asked if asked in runs else None, "Shows only what differs between the two runs.")
     if asked and asked not in runs:
         reason = "is this run" if asked == run_id else "is not known here"
-        st.error(f"Run **{words.plain(inert(asked)[:128])}** {reason}. Choose another one.", icon=":material/search_off:")
+        st.error(f"Run **{words.plain(one_line(asked))}** {reason}. Choose another one.", icon=":material/search_off:")
     return asked if asked in runs else None
 
 

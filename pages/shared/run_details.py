@@ -19,8 +19,9 @@ from em_core.store.contents import given
 from em_core.supervisor.evidence import run_status
 from em_core.view import headline as leading
 from em_core.view import run_checks, run_details, run_files
+from em_core.view.inert import visible
 from em_core.view.run_details import Known
-from em_core.view.run_words import inert, short
+from em_core.view.run_words import short
 from pages.shared import core, filters, links, words
 
 _BADGES = {
@@ -79,7 +80,7 @@ def header(run: Known, state: str, seen: bool) -> None:
             st.badge("demonstration", icon=":material/science:", color="gray")
         if card.get("toy"):
             st.badge("toy model", icon=":material/toys:", color="gray")
-        st.markdown(f"**{words.plain(inert(str(card.get('label') or run.run_id)))}**")
+        st.markdown(f"**{words.plain(visible(str(card.get('label') or run.run_id)))}**")
         st.caption(words.plain(run.run_id))
     facts = [
         str(card.get("base_model") or ""),
@@ -89,10 +90,10 @@ def header(run: Known, state: str, seen: bool) -> None:
         f"started from {card['parent_run_id']}@{card['parent_step']}" if card.get("parent_run_id") else "",
         f"{'imported' if imported else 'launched'} {when(card.get('created_t'))}" if card.get("created_t") else "",
     ]
-    st.caption(words.plain(inert(short(" · ".join(filter(None, facts))))))
+    st.caption(words.plain(visible(short(" · ".join(filter(None, facts))))))
     for name in () if imported else ("reason", "hint"):
         if card.get(f"run_{name}"):
-            st.code(inert(short(str(card[f"run_{name}"]))), language=None, wrap_lines=True)
+            st.code(visible(short(str(card[f"run_{name}"]))), language=None, wrap_lines=True)
 
 
 def parameters(size_b: float) -> str:
@@ -210,4 +211,4 @@ def phases(run: Known) -> None:
 
 def link(run_id: str, label: str) -> None:
     """A link to another run's page."""
-    links.anchor(inert(label), "run", **links.parameters(run_id=run_id))
+    links.anchor(visible(label), "run", **links.parameters(run_id=run_id))

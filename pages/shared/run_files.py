@@ -10,8 +10,9 @@ import streamlit as st
 from em_core import plain_yaml, specs_io
 from em_core.supervisor.logs import log_tail
 from em_core.view import run_files, spec_difference
+from em_core.view.inert import visible
 from em_core.view.run_details import Known
-from em_core.view.run_words import file_name, inert, short, size
+from em_core.view.run_words import file_name, short, size
 from pages.shared import core, run_details, run_spec, words
 
 _LINES, _BYTES = 200, 64 << 10
@@ -30,7 +31,7 @@ def reproduce(run: Known) -> None:
         st.caption("with this file:")
         run_spec.file(run)
         st.caption("or, the same in one line:")
-        st.code(inert(short(specs_io.command(run.spec))), language="bash", wrap_lines=True)
+        st.code(visible(short(specs_io.command(run.spec))), language="bash", wrap_lines=True)
         if run.spec.parent is not None:
             st.caption(
                 f"It needs step {run.spec.parent.step} of {words.plain(run.spec.parent.run)} on the same machine, its parent."
@@ -50,8 +51,8 @@ def _data(run: Known) -> None:
         return
     looked = not core.home().read_only
     rows = [
-        (inert(short(str(part.get("name", "")))), part.get("domain", ""), part.get("rows"), part.get("n_rows_file"),
-         inert(short(str(part.get("path", "")))), part.get("sha256", ""),
+        (visible(short(str(part.get("name", "")))), part.get("domain", ""), part.get("rows"), part.get("n_rows_file"),
+         visible(short(str(part.get("path", "")))), part.get("sha256", ""),
          run_files.data_file(part) if looked else "not looked at")
         for part in parts
     ]  # fmt: skip
@@ -75,7 +76,7 @@ def _machine(run: Known) -> None:
             **spec_difference.as_mapping(attempt["versions_json"]),
         }  # fmt: skip
         for name, value in facts.items():
-            rows.setdefault(str(name), [""] * len(attempts))[i] = inert(short(_text(value))) or missing
+            rows.setdefault(str(name), [""] * len(attempts))[i] = visible(short(_text(value))) or missing
     names = [f"Attempt {int(attempt['attempt'])}" for attempt in attempts]
     frame = pd.DataFrame([(name, *values) for name, values in rows.items()], columns=["", *_unique(names)])
     st.dataframe(frame, hide_index=True, width="stretch", height="content")
@@ -100,16 +101,16 @@ def imported(run: Known) -> None:
             n, kept = int(row["n_rows"] or 0), int(row["n_imported"] or 0)
             st.caption(words.plain(f"Format {row['format']} · {kept:,} of {n:,} rows imported · sha256 {row['sha256']}"))
             if row["note"]:
-                st.text(inert(short(str(row["note"]))))
+                st.text(visible(short(str(row["note"]))))
             skipped = run_files.skipped(row["skipped"])
             if skipped:
                 st.caption("Left out:")
-                st.code(inert(short("\n".join(skipped))), language=None, wrap_lines=True)
+                st.code(visible(short("\n".join(skipped))), language=None, wrap_lines=True)
     if len(run.published):
         st.caption(f"{len(run.published):,} published rates without answers came with it; see Compare.")
     if run.fields:
         st.caption("What the files say of its recipe:")
-        st.code(inert(short(plain_yaml.dump(run.fields)))[:_BYTES], language="yaml", wrap_lines=True, height=300)
+        st.code(visible(short(plain_yaml.dump(run.fields)))[:_BYTES], language="yaml", wrap_lines=True, height=300)
 
 
 def log(run: Known) -> None:
@@ -134,7 +135,7 @@ def log(run: Known) -> None:
         st.caption("Which event files it was read from is not recorded here.")
     else:
         files = [
-            (inert(str(r["file"])), size(r["n_bytes"]), "read no further" if r["damaged"] else "")
+            (visible(str(r["file"])), size(r["n_bytes"]), "read no further" if r["damaged"] else "")
             for r in run.event_files.to_dict("records")
         ]
         st.dataframe(pd.DataFrame(files, columns=["File", "Read", "Note"]), hide_index=True, width="stretch", height="content")
@@ -148,10 +149,10 @@ def log(run: Known) -> None:
     )
     bad = [
         (
-            inert(str(r["file"]).rsplit("/", 1)[-1]),
+            visible(str(r["file"]).rsplit("/", 1)[-1]),
             int(r["byte_offset"]),
-            inert(str(r["reason"])),
-            inert(short(str(r["line_head"] or ""))),
+            visible(str(r["reason"])),
+            visible(short(str(r["line_head"] or ""))),
         )
         for r in run.quarantined.head(200).to_dict("records")
     ]

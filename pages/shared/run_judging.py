@@ -7,9 +7,9 @@ import streamlit as st
 
 from em_core.judges.prices import price
 from em_core.spec import JudgeSpec
+from em_core.view.inert import visible
 from em_core.view.judge_notes import mixed_models
 from em_core.view.run_details import Known
-from em_core.view.run_words import inert
 from pages.shared import words
 
 
@@ -27,7 +27,7 @@ def show(run: Known) -> None:
         return
     served = run.judging.groupby(["judge_id", "served_model"], as_index=False)["n"].sum()
     for note in mixed_models(served):
-        st.warning(words.plain(inert(note)), icon=":material/balance:")
+        st.warning(words.plain(visible(note)), icon=":material/balance:")
     identities = {row["judge_id"]: row for row in run.judges.to_dict("records")}
     for judge_id in dict.fromkeys([*run.scored["judge_id"], *run.judging["judge_id"]]):
         _judge(run, str(judge_id), identities.get(judge_id, {}))
@@ -42,7 +42,7 @@ def _judge(run: Known, judge_id: str, who: dict[str, object]) -> None:
         "Mode": who.get("mode"), "Rubric, sha256": who.get("rubric_hash"), "Decoding": who.get("decoding"),
         "Endpoint": who.get("endpoint_host"),
     }  # fmt: skip
-    told = [(name, inert(str(value))) for name, value in about.items() if value not in (None, "", "{}")]
+    told = [(name, visible(str(value))) for name, value in about.items() if value not in (None, "", "{}")]
     left, right = st.columns(2, gap="large")
     with left:
         st.dataframe(pd.DataFrame(told, columns=["Identity", ""]), hide_index=True, width="stretch", height="content")

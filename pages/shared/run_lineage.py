@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from em_core.view.inert import visible
 from em_core.view.run_details import Known
-from em_core.view.run_words import inert
 from pages.shared import run_details, words
 
 _MOST = 12
@@ -22,7 +22,7 @@ def show(run: Known) -> None:
     first = chain[0] if chain else {}
     with st.container(horizontal=True, vertical_alignment="center"):
         base = first.get("base_model") or run.run.get("base_model") or "unknown base model"
-        st.markdown(f":material/deployed_code: {words.plain(inert(str(base)))}")
+        st.markdown(f":material/deployed_code: {words.plain(visible(str(base)))}")
         for row, after in zip(chain, [*chain[1:], None], strict=True):
             st.markdown(":material/arrow_forward:")
             _one(row, "" if after is None else f", step {after['parent_step']}", here=row["place"] == 0)
@@ -40,11 +40,11 @@ def _one(row: dict[str, Any], more: str, here: bool = False) -> None:
     domain = f" ({row['domain']})" if isinstance(row["domain"], str) and row["domain"] else ""
     name = str(row["label"] or row["run_id"]) if row["known"] else str(row["run_id"])
     if here:
-        st.markdown(f"**{words.plain(inert(name + domain))}**")
+        st.markdown(f"**{words.plain(visible(name + domain))}**")
     elif row["known"]:
         run_details.link(str(row["run_id"]), name + domain + more)
     else:
-        st.markdown(f"{words.plain(inert(name + more))} (not known here)")
+        st.markdown(f"{words.plain(visible(name + more))} (not known here)")
 
 
 def _beside(run: Known) -> None:

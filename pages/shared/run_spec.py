@@ -9,8 +9,9 @@ import streamlit as st
 
 from em_core import plain_yaml, specs_io
 from em_core.view import spec_difference
+from em_core.view.inert import visible
 from em_core.view.run_details import Known
-from em_core.view.run_words import inert, short
+from em_core.view.run_words import short
 from em_core.view.spec_difference import Difference
 from pages.shared import run_choice, run_details, words
 
@@ -43,7 +44,7 @@ def show(run: Known) -> None:
         f"{words.plain(str(run.run.get('spec_hash') or 'not recorded'))}."
     )
     with st.expander("Every field", icon=":material/list:"):
-        st.code(inert(short(plain_yaml.dump(run.fields))), language="yaml")
+        st.code(visible(short(plain_yaml.dump(run.fields))), language="yaml")
     file(run)
 
 
@@ -52,7 +53,7 @@ def file(run: Known) -> None:
     if run.spec is None:
         return
     text = short(specs_io.dump_yaml(run.spec))
-    st.code(inert(text), language="yaml")
+    st.code(visible(text), language="yaml")
     st.download_button(
         "Download spec.yaml", text, f"{run.run_id}.yaml", "application/yaml", icon=":material/download:", on_click="ignore",
         key="spec-file",
@@ -88,7 +89,7 @@ def _table(rows: Sequence[Difference], names: tuple[str, str]) -> None:
 
 
 def _column(run: Known, other: Known) -> str:
-    label, its = (inert(str(each.run.get("label") or each.run_id)) for each in (run, other))
+    label, its = (visible(str(each.run.get("label") or each.run_id)) for each in (run, other))
     return run.run_id if label == its else label
 
 
@@ -107,6 +108,6 @@ def _unread(run: Known) -> None:
         st.caption("Imported: it has no spec of ours. What is known of its recipe is in its files, under Reproduce.")
     elif run.fields:
         st.caption("This version does not read its spec (another version wrote it); here it is as it was stored.")
-        st.code(inert(short(plain_yaml.dump(run.fields))), language="yaml")
+        st.code(visible(short(plain_yaml.dump(run.fields))), language="yaml")
     else:
         st.caption("No spec is recorded for this run.")

@@ -174,7 +174,7 @@ def test_it_tells_what_a_reviewer_must_know(everything: Path) -> None:
 
 def test_text_and_untrusted_are_inert_and_long_text_says_that_it_is_cut() -> None:
     assert page.text(SCRIPT) == "&lt;script&gt;alert(1)&lt;/script&gt;"
-    assert page.text("a\u202eb\x00\x1b\r\nc") == "a⟨U+202E⟩b⟨U+0000⟩⟨U+001B⟩\nc"
+    assert page.text("a\u202eb\x00\x1b\r\nc") == "a⟪U+202E⟫b⟪U+0000 U+001B⟫\nc"
     shown = page.untrusted("x" * 5_000_000, 100)
     assert len(shown) < 400
     assert "4,999,900 more characters" in shown

@@ -127,5 +127,5 @@ def test_this_persons_home_is_shortened(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert run_words.short(f"{tmp_path}/runs {tmp_path}x") == f"~/runs {tmp_path}x"
 
 
-def test_control_characters_and_direction_marks_are_dropped() -> None:
-    assert run_words.inert("a\x1b[31mb\x00\u202ec\nd\te é") == "a[31mbc\nd\te é"
+def test_control_characters_and_direction_marks_are_written_out() -> None:
+    assert spec_difference.as_text("a\x1b[31mb\x00\u202ec\nd\te é") == "a⟪U+001B⟫[31mb⟪U+0000 U+202E⟫c\nd\te é"
