@@ -88,12 +88,15 @@ def show(selection: Selection) -> None:
 def _grid(shown: list[str], selection: Selection) -> int:
     """Cards, two beside each other, drawn until the time is up; returns how many still wait."""
     until, waiting = time.monotonic() + BUDGET_S, 0
+    drawn: set[tuple[str, str, Selection]] = st.session_state.setdefault("gallery-drawn", set())
     for start in range(0, len(shown), 2):
         for place, name in zip(st.columns(2), shown[start : start + 2], strict=False):
             with place.container(border=True, key=f"card-{name}"):
                 st.markdown(f"**{plain(charts.load(name).TITLE)}**")
                 st.caption(plain(charts.about(name)))
-                if time.monotonic() < until:
+                this = (core.generation(), name, selection)
+                if time.monotonic() < until or this in drawn:  # a chart that was there never goes back to waiting
+                    drawn.add(this)
                     _card(name, selection)
                 else:
                     waiting += 1
