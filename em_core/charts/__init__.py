@@ -15,9 +15,6 @@ name a point, and a selection of that name (`frame.picking`). Colours and shapes
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -62,27 +59,6 @@ def load(name: str) -> ChartModule:
         BadInput: There is none.
     """
     return cast(ChartModule, plugins.load(__name__, "chart", name))
-
-
-FORMULA = re.compile(r"'*[\s\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
-"""A cell that starts like this is a formula to some spreadsheet, or was made inert already (`em_core.export.spreadsheet`)."""
-
-
-def as_csv(frame: pd.DataFrame) -> str:
-    """The data behind a chart for spreadsheets; a text that one would run as a formula gets one apostrophe before it."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    lines = io.StringIO()
-    out = csv.writer(lines, lineterminator="\r\n")  # else a lone carriage return in a cell is not quoted (RFC 4180)
-    out.writerow([_inert(str(column)) for column in frame.columns])
-    out.writerows([_inert(value) for value in row] for row in plain.itertuples(index=False, name=None))
-    return lines.getvalue()
-
-
-def _inert(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = value.replace("\x00", "\u2400")
-    return f"'{text}" if FORMULA.match(text) else text
 
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from em_core import charts, figures
+from em_core import charts, figures, spreadsheet
 from em_core.errors import EMError
-from em_core.export import page, spreadsheet
+from em_core.export import page
 from em_core.export.private import Private
 from em_core.home import Home
 from em_core.selection import Selection
@@ -119,4 +119,4 @@ def write(drawings: list[Drawing], folder: Path, progress: Callable[[str], None]
             drawing.save(folder / f"{drawing.name}{form}")
         (folder / f"{drawing.name}.svg").write_bytes(drawing.svg)
         (folder / f"{drawing.name}.html").write_text(page.of_figure(drawing.name, drawing.specification), encoding="utf-8")
-        spreadsheet.write_frame(folder / f"{drawing.name}.csv", drawing.frame)
+        charts.write(folder / f"{drawing.name}.csv", spreadsheet.as_csv(drawing.frame).encode())

@@ -6,14 +6,14 @@ Like there, ``em_rate``, ``percent_em`` and ``percent_coherent`` are percent of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from em_core import spreadsheet
 from em_core.charts.palette import size_label
-from em_core.export import spreadsheet
 from em_core.export.private import Private
 from em_core.export.results import Results
 from em_core.store import tables
@@ -38,13 +38,13 @@ JUDGED = (
 )  # fmt: skip
 
 
-def summary(results: Results, path: Path, private: Private) -> int:
+def summary(results: Results, path: Path, private: Private) -> None:
     """Write ``em_rates_summary.csv``: one row per run, question set and in_domain, its last scored step against step 0."""
     rates = results.rates
     start = rates[rates["step"] == 0].set_index(["run_id", "question_set", "in_domain"])
     rows = results.last[results.last["step"] > 0] if (results.last["step"] > 0).any() else results.last
     rows = rows.sort_values(["size_b", "base_model", "domain", "run_id", "question_set", "in_domain"])
-    return spreadsheet.write(path, SUMMARY, (_summary(row, start, results, private) for row in rows.to_dict("records")))
+    spreadsheet.write(path, SUMMARY, (_summary(row, start, results, private) for row in rows.to_dict("records")))
 
 
 def _summary(row: dict[Any, Any], start: pd.DataFrame, results: Results, private: Private) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _summary(row: dict[Any, Any], start: pd.DataFrame, results: Results, private
     return out
 
 
-def steps(results: Results, run_id: str, path: Path) -> int:
+def steps(results: Results, run_id: str, path: Path) -> None:
     """Write a run's ``step_summary.csv``: one row per step, question set and in_domain."""
     gated, means = results.gated
     keys = ["run_id", "step", "question_set", "in_domain"]
@@ -77,22 +77,20 @@ def steps(results: Results, run_id: str, path: Path) -> int:
                 "n_responses": row["n_total"], "coherent_means": means, "rule": results.rule.rule,
             }  # fmt: skip
 
-    return spreadsheet.write(path, STEPS, each())
+    spreadsheet.write(path, STEPS, each())
 
 
-def judged(results: Results, run_id: str, path: Path, count: Callable[[int], None] = lambda n: None) -> int:
+def judged(results: Results, run_id: str, path: Path) -> None:
     """Write a run's ``fg_judged.csv``: one row per answer, its baseline's step 0 first, with the judge's scores."""
     found = tables.rows_of_run(results.home, run_id, results.selection.judge_id, results.selection.question_sets)
     inside = results.selection.in_domain
 
     def each() -> Iterator[dict[str, Any]]:
-        for n, row in enumerate(found):
-            if n % 1000 == 0:
-                count(n)
+        for row in found:
             if inside is None or row["in_domain"] == inside:
                 yield _judged(row)
 
-    return spreadsheet.write(path, JUDGED, each())
+    spreadsheet.write(path, JUDGED, each())
 
 
 def _judged(row: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 import altair as alt
 import pandas as pd
 
-from em_core import charts, plugins
+from em_core import charts, plugins, spreadsheet
 from em_core.errors import EMError
 from em_core.home import Home
 from em_core.selection import Selection
@@ -76,7 +76,7 @@ def save_all(name: str, home: Home, selection: Selection, folder: Path, suffixes
 
 def _save(name: str, frame: pd.DataFrame, options: dict[str, Any], path: Path) -> Path:
     if path.suffix.lower() == ".csv":
-        return charts.write(path, charts.as_csv(frame).encode())
+        return charts.write(path, spreadsheet.as_csv(frame).encode())
     return charts.save(charts.load(name).chart(frame, **options), path)
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from em_core import spreadsheet
 from em_core.importing._files import File
 from em_core.importing._items import Skip
 
 MAX_CELL = 32 << 20
 """Longest cell, characters: more is a quotation mark that is never closed."""
-_RUNS = re.compile(r"'+[\s\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|'+[\t\r\n]")
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ def _csv(file: File) -> Iterator[Row | Skip]:
                     yield Skip(where, f"{len(cells)} cells, the header names {len(names)}")
                 continue
             if file.apostrophes:
-                cells = [original(cell) for cell in cells]
+                cells = [spreadsheet.original(cell) for cell in cells]
             if any(cells):
                 yield Row(where, {name: cells[place] for name, place in keep})
             else:
@@ -97,8 +96,3 @@ def _jsonl(file: File) -> Iterator[Row | Skip]:
                 yield Row(where, {str(key).lower(): cell for key, cell in value.items()})
             else:
                 yield Skip(where, "no JSON object")
-
-
-def original(text: str) -> str:
-    """The text of a cell before an export of ours made it inert: one apostrophe less (`em_core.export.spreadsheet.cell`)."""
-    return text[1:] if text.startswith("'") and _RUNS.match(text) else text

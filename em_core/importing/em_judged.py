@@ -8,7 +8,7 @@ from dataclasses import replace
 from em_core.importing import _layout, _scores
 from em_core.importing._files import File
 from em_core.importing._items import Answer, Card, Item, Score, Skip, Unscored, Wishes
-from em_core.importing._rows import Row, original, rows
+from em_core.importing._rows import Row, rows
 
 TITLE = "Export of this workbench (fg_judged.csv)"
 WHAT = (
@@ -73,5 +73,5 @@ def _text(row: Row, name: str) -> str:
 
 
 def _whole(row: Row, name: str) -> int:
-    text = original(_text(row, name))
+    text = _text(row, name)
     return int(text) if text.lstrip("-").isdecimal() and len(text) < 18 else 0

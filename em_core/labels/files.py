@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from em_core import spreadsheet
 from em_core.errors import BadInput, ManyProblems, WorkFailed
 from em_core.home import Home
 from em_core.labels import Desk, Given, check
@@ -35,7 +36,7 @@ def export(home: Home, path: Path, labeller: str = "") -> int:
     rows = found[[*COLUMNS, "question_set", "question_id", "t"]]
     try:
         if path.suffix == ".csv":
-            rows.to_csv(path, index=False)
+            path.write_text(spreadsheet.as_csv(rows), encoding="utf-8", newline="")
         else:
             rows.to_json(path, orient="records", lines=True, force_ascii=False)
     except OSError as error:
@@ -101,7 +102,11 @@ def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     if "response_id" not in (reader.fieldnames or ()):
         raise BadInput(f"{path}: column response_id is missing", f"columns are {', '.join(COLUMNS)}")
-    return [(reader.line_num, dict(row)) for row in reader]
+    return [(reader.line_num, {name: _cell(value) for name, value in row.items()}) for row in reader]
+
+
+def _cell(value: Any) -> Any:
+    return spreadsheet.original(value) if isinstance(value, str) else value  # a row of another length has None and lists
 
 
 def _number(row: dict[str, Any], name: str) -> float | None:

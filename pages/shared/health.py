@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from em_core import spreadsheet
 from em_core.charts import health_bars
 from em_core.health.signs import ANSWER_SIGNS, SIGNS
 from em_core.home import Home
@@ -76,7 +77,7 @@ def show(chosen: pd.DataFrame, name: str, judge_id: str | None = None) -> None:
         )
         st.download_button(
             "Download CSV",
-            lambda: found.to_csv(index=False),
+            lambda: spreadsheet.as_csv(found),
             f"{name}-health.csv",
             "text/csv",
             key=f"{name}-health",

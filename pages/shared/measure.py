@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from em_core import agreement, definitions, labels
+from em_core import agreement, definitions, labels, spreadsheet
 from em_core.agreement import Measured, frames
 from em_core.errors import Busy
 from em_core.home import Home
@@ -164,7 +164,7 @@ def table(shown: pd.DataFrame, frame: pd.DataFrame, name: str) -> None:
     """A table to read, with a download of the numbers behind it."""
     st.dataframe(shown, hide_index=True, width="stretch")
     st.download_button(
-        "Download CSV", lambda: frame.to_csv(index=False), f"{name}.csv", "text/csv", icon=":material/download:",
+        "Download CSV", lambda: spreadsheet.as_csv(frame), f"{name}.csv", "text/csv", icon=":material/download:",
         on_click="ignore", key=f"csv-{name}",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from em_core import charts
+from em_core import charts, spreadsheet
 
 _KINDS = {
     ".png": ("PNG", "image/png"),
@@ -35,7 +35,7 @@ def menu(name: str, frame: pd.DataFrame, options: dict[str, Any], key: str) -> N
                 label, _drawing(name, frame, options, suffix), f"{name}{suffix}", mime, key=f"{key}{suffix}", on_click="ignore"
             )
         st.download_button(
-            "Data (CSV)", lambda: charts.as_csv(frame), f"{name}.csv", "text/csv", key=f"{key}.csv", on_click="ignore"
+            "Data (CSV)", lambda: spreadsheet.as_csv(frame), f"{name}.csv", "text/csv", key=f"{key}.csv", on_click="ignore"
         )
 
 

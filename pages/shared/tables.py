@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from em_core import spreadsheet
+
 _COLUMNS = {
     "label": "Run", "base_model": "Base model", "domain": "Trained on", "step": "Step", "question_set": "Questions",
     "em_rate": "EM rate", "ci_low": "From", "ci_high": "To", "n_misaligned": "Misaligned", "n_coherent": "Coherent",
@@ -43,7 +45,7 @@ def rates(frame: pd.DataFrame, name: str) -> None:
     )
     st.download_button(
         "Download CSV",
-        lambda: frame.to_csv(index=False),
+        lambda: spreadsheet.as_csv(frame),
         f"{name}.csv",
         "text/csv",
         icon=":material/download:",

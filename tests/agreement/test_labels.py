@@ -167,7 +167,7 @@ def test_the_text_to_label_says_nothing_about_who_answered(fresh):
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
 def test_labels_go_out_and_come_back_the_same(fresh, tmp_path, ending):
     Desk(fresh, "anna").label(
-        (key(0, 0), Given(25.0, 100.0, "", 'a "note",\nof two lines')), (key(0, 1), Given(None, None, "code"))
+        (key(0, 0), Given(25.0, 100.0, "", '=a "note",\nof two lines')), (key(0, 1), Given(None, None, "code"))
     )
     publish(fresh)
     path = tmp_path / f"labels{ending}"

@@ -17,7 +17,6 @@ from em_core import charts
 from em_core.charts import _export
 from em_core.charts import frame as f
 from em_core.errors import WorkFailed
-from em_core.export import spreadsheet
 from tests import chromium
 from tests.charts.test_charts import made, rate_row, typical
 
@@ -157,32 +156,6 @@ def test_without_legends_only_the_legends_go() -> None:
     assert all(color["legend"] is None for color in colors)
     assert bare["datasets"] == panel["datasets"]
     assert panel != bare
-
-
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@x", "\t=1", "\rx", "'=1", "  =1", "＝1", "''-x"])
-def test_a_cell_that_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
-    frame = pd.DataFrame({"label": [text], "n": [-1.5]})
-    read = pd.read_csv(io.StringIO(charts.as_csv(frame)), dtype={"label": str}, keep_default_na=False)
-    assert read["label"].iloc[0] == f"'{text}"
-    assert spreadsheet.original(read["label"].iloc[0]) == text
-    assert read["n"].iloc[0] == -1.5
-
-
-def test_other_cells_come_back_as_they_were() -> None:
-    texts = ["plain", 'with "quotes", commas', "two\nlines", "'quoted'", "5-3", "ünï 漢字 ﷽", " blank", "a=b", ""]
-    frame = pd.DataFrame({"text": texts, "rate": np.linspace(-1, 1, len(texts)) / 3, "flag": [True, False, None] * 3})
-    frame["kind"] = pd.Categorical(["=x", "b", "c"] * 3)
-    read = pd.read_csv(io.StringIO(charts.as_csv(frame)), dtype={"text": str}, keep_default_na=False)
-    assert read["text"].tolist() == texts
-    assert read["rate"].tolist() == frame["rate"].tolist()
-    assert set(read["kind"]) == {"'=x", "b", "c"}
-    assert frame["text"].tolist() == texts, "the frame itself is not changed"
-
-
-def test_the_rule_of_cells_is_that_of_the_exports() -> None:
-    for text in ["=1", "x", "'=1", " +1", "'x", "－1", "\n1", "1\x00"]:
-        written = pd.read_csv(io.StringIO(charts.as_csv(pd.DataFrame({"t": [text]}))), dtype=str, keep_default_na=False)
-        assert written["t"].iloc[0] == spreadsheet.cell(text)
 
 
 def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch) -> None:

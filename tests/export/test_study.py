@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from em_core.export import export, spreadsheet
+from em_core import spreadsheet
+from em_core.export import export
 from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store import queries

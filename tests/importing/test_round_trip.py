@@ -12,11 +12,10 @@ import duckdb
 import pandas as pd
 import pytest
 
-from em_core import importing
+from em_core import importing, spreadsheet
 from em_core.errors import BadInput
 from em_core.events import EventWriter
 from em_core.home import Home
-from em_core.importing._rows import original
 from em_core.records import (
     RECORDS,
     AnswerHealth,
@@ -276,8 +275,7 @@ def test_the_exports_rates_are_published_rates(exported: tuple[Home, Path], tmp_
 
 @pytest.mark.parametrize("text", [*NASTY, "''=x", "plain", " =x", "-", "\uff1d1", "'", "'a"])
 def test_apostrophes_of_an_export_are_taken_off_exactly_once(text: str) -> None:
-    spreadsheet = pytest.importorskip("em_core.export.spreadsheet")
-    assert original(str(spreadsheet.cell(text))) == text.replace("\0", "\u2400")
+    assert spreadsheet.original(str(spreadsheet.cell(text))) == text.replace("\0", "\u2400")
 
 
 def test_every_field_of_every_record_survives() -> None:

@@ -40,6 +40,7 @@ LAYERS: list[set[str]] = [
         "locate",
         "plain_yaml",
         "selection",
+        "spreadsheet",
         "reference",
     },
     {"spec", "records", "definitions", "home", "machine", "durable"},

@@ -5,15 +5,18 @@ feed gets an apostrophe before it. Blanks before it do not help: some programs t
 the first character after them decides. A text that already starts with apostrophes before such a character gets
 one more, so `original` takes exactly one away and gives every text back. NUL, which CSV readers refuse or end
 a text at, becomes U+2400. Fields with quotes, commas or line breaks are quoted (RFC 4180).
+
+Every CSV that leaves the workbench, by export, command or download, is written here, and imports undo it here.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
@@ -37,22 +40,25 @@ def original(text: str) -> str:
     return text[1:] if text.startswith("'") and _RUNS.match(text) else text
 
 
-def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows as they come; returns how many.
+def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as they come, so that a file of any size needs no memory.
 
     Raises:
         OSError: The disk is full or the folder cannot be written.
     """
-    n = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file, lineterminator="\r\n")  # else a lone carriage return in a cell is not quoted (RFC 4180)
-        out.writerow(columns)
-        for n, row in enumerate(rows, 1):  # noqa: B007
-            out.writerow([cell(row.get(column)) for column in columns])
-    return n
+        _write(file, columns, ([row.get(column) for column in columns] for row in rows))
 
 
-def write_frame(path: Path, frame: pd.DataFrame) -> int:
-    """Write a frame whole. Raises as `write`."""
+def as_csv(frame: pd.DataFrame) -> str:
+    """A whole frame, without its index."""
     plain = frame.astype(object).where(frame.notna(), None)
-    return write(path, [str(c) for c in frame.columns], plain.to_dict("records"))
+    lines = io.StringIO()
+    _write(lines, list(frame.columns), plain.itertuples(index=False, name=None))
+    return lines.getvalue()
+
+
+def _write(file: TextIO, columns: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
+    out = csv.writer(file, lineterminator="\r\n")  # else a lone carriage return in a cell is not quoted (RFC 4180)
+    out.writerow([cell(str(column)) for column in columns])
+    out.writerows([cell(value) for value in row] for row in rows)
