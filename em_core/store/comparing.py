@@ -6,13 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from em_core.definitions import VERDICT, Definition
 from em_core.errors import BadInput
 from em_core.home import Home
-from em_core.records import METRICS, SIDE_KINDS
+from em_core.records import SIDE_KINDS
 from em_core.selection import Selection
-from em_core.store.contents import contents, given
-from em_core.store.counts import _conditions
+from em_core.store.contents import column_of, contents, given
+from em_core.store.counts import CARD, answer_conditions
 from em_core.store.rates import INSIDE, OUTSIDE
 from em_core.store.reader import connect
 
@@ -21,8 +20,8 @@ At = str | int
 """Which checkpoint of each run: `FINAL`, `PEAK` (see `cells`), or a step."""
 
 COLUMNS = [
-    "run_id", "label", "experiment", "base_model", "size_b", "domain", "demo", "toy", "run_kind", "step", "n_checkpoints",
-    "question_set", "question_id", "in_domain", "judge_id", "n_total", "n_scored", "n_coherent", "n_misaligned", "base",
+    "run_id", *CARD, "step", "n_checkpoints", "question_set", "question_id", "in_domain", "judge_id", "n_total", "n_scored",
+    "n_coherent", "n_misaligned", "base",
 ]  # fmt: skip
 
 # candidates: the answered checkpoints of each run, from the catalogue alone. scores is then read at those (run, step)
@@ -116,26 +115,18 @@ def cells(home: Home, selection: Selection, at: At = FINAL) -> pd.DataFrame:
     }
     if at not in _WANTED:
         values["step"] = _step(at)
-    conditions = _conditions(rule, values)
+    conditions = answer_conditions(rule, values)
     sql = _START.format(
-        given=_given(rule),
+        given=column_of(rule) or "list_contains(extra_metrics, $metric)::INT * n_answers",
         wanted=_WANTED.get(str(at), "WHERE step = $step"),
         denominator="n_coherent" if rule.denominator == "coherent" else "n_scored",
         **{name: conditions[name] for name in ("scored", "coherent", "misaligned")},
     )
-    if rule.metric not in METRICS and rule.metric != VERDICT:
-        values["metric"] = rule.metric
     found = connect(home).frame(sql + (_HIGHEST if at == PEAK else _ALL), values).assign(judge_id=judge)[COLUMNS]
     if selection.pooled:
         found["question_id"] = found["question_set"] + "/" + found["question_id"]
         found["question_set"] = found["in_domain"].map({True: INSIDE, False: OUTSIDE})
     return found
-
-
-def _given(rule: Definition) -> str:
-    if rule.metric == VERDICT:
-        return "n_verdict"
-    return f"n_{rule.metric}" if rule.metric in METRICS else "list_contains(extra_metrics, $metric)::INT * n_answers"
 
 
 def _step(at: At) -> int:
@@ -146,10 +137,12 @@ def _step(at: At) -> int:
 
 
 def _only_judge(home: Home, selection: Selection) -> str | None:
-    """The judge of all selected runs; None where there is none."""
+    """The one judge of the selected runs' answers to the selected questions; None where there is none."""
     rows = contents(home)
     if selection.run_ids is not None:
         rows = rows[rows["run_id"].isin(selection.run_ids)]
+    if selection.question_sets is not None:
+        rows = rows[rows["question_set"].isin(selection.question_sets)]
     judges = sorted(rows[rows["judge_id"].notna() & (given(rows, selection.rule) > 0)]["judge_id"].unique())
     if len(judges) > 1:
         raise BadInput(

@@ -53,12 +53,19 @@ def contents(home: Home) -> pd.DataFrame:
     return connect(home).frame(_CONTENTS, {"side": list(SIDE_KINDS)})
 
 
+def column_of(definition: Definition) -> str | None:
+    """The column that counts answers with what the definition looks at; None for a rubric's own metric (`extra_metrics`)."""
+    return f"n_{definition.metric}" if definition.metric in (*METRICS, VERDICT) else None
+
+
 def given(contents: pd.DataFrame, definition: Definition) -> pd.Series:
-    """How many answers of each row have what the definition looks at: its verdict or metric. Shape (rows,)."""
-    if definition.metric == VERDICT:
-        return contents["n_verdict"]
-    if definition.metric in METRICS:
-        return contents[f"n_{definition.metric}"]
+    """How many answers of each row have what the definition looks at: its verdict or metric. Shape (rows,).
+
+    Of a rubric's own metric only its name is known here: it counts as given to all answers that the judge was asked about.
+    """
+    column = column_of(definition)
+    if column is not None:
+        return contents[column]
     has = contents["extra_metrics"].map(lambda names: definition.metric in list(names)).astype(bool)
     return contents["n_answers"].where(has, 0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,17 @@ BY = {
     "domain": ("domain",),
     "question": (),  # always kept
 }
+
+CARD = ("label", "experiment", "base_model", "size_b", "domain", "demo", "toy", "run_kind")
+"""What every table of results says of its runs: columns of ``appearances``."""
+
+JUDGED_BY = """
+    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id WHERE NOT is_baseline
+    UNION
+    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id
+    WHERE is_baseline AND shown.run_id NOT IN (SELECT run_id FROM judging)"""
+"""The judges of a run: those of its own answers, or of its baseline where nobody judged its own. Of a statement that has
+``shown`` (rows of ``appearances``) and ``judging`` (run_id, judge_id of the runs that hold answers)."""
 
 # cells: one row per run that holds the answers, step, question and judge. A baseline's cells are then
 # shown under every run that names it. An answer that a judge has not scored (yet) is in n_total of
@@ -45,11 +56,7 @@ WITH shown AS (
     SELECT run_id, step, question_set, question_id, sum(n_first)::BIGINT AS n_total FROM cells GROUP BY ALL
 ), judging AS (
     SELECT DISTINCT run_id, judge_id FROM cells WHERE judge_id IS NOT NULL AND n_asked > 0
-), judged_by AS (
-    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id WHERE NOT is_baseline
-    UNION
-    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id
-    WHERE is_baseline AND shown.run_id NOT IN (SELECT run_id FROM judging)
+), judged_by AS ({judged_by}
 ), asked AS (
     SELECT run_id, question_set, question_id, max(domain) AS domain FROM questions WHERE domain <> '' GROUP BY ALL
 ), counted AS (
@@ -88,6 +95,12 @@ def keys_of(by: Sequence[str]) -> list[str]:
     return [column for word in BY if word in by for column in BY[word]]
 
 
+def common(columns: Iterable[str]) -> str:
+    """Expressions over a group of rows of ``appearances AS a``: what its runs have in common, null where they differ."""
+    alike = "min(a.{c}) IS NOT DISTINCT FROM max(a.{c}) AND count(a.{c}) IN (0, count(*))"
+    return ", ".join(f"CASE WHEN {alike} THEN min(a.{{c}}) END AS {{c}}".format(c=c) for c in columns)
+
+
 def counted(
     definition: Definition,
     by: Sequence[str],
@@ -105,12 +118,12 @@ def counted(
         "demo": demo,
         "baselines": run_ids is not None if baselines is None else baselines,
     }
-    conditions = _conditions(definition, values)
+    conditions = answer_conditions(definition, values)
     keys = "".join(f"{column}, " for column in keys_of(by))
-    return _COUNTED.format(keys=keys, **conditions), values
+    return _COUNTED.format(keys=keys, judged_by=JUDGED_BY, **conditions), values
 
 
-def _conditions(definition: Definition, values: dict[str, Any]) -> dict[str, str]:
+def answer_conditions(definition: Definition, values: dict[str, Any]) -> dict[str, str]:
     """The definition as conditions on a row of `scores`; what they compare with goes into `values`.
 
     ``asked`` holds for answers that the judge was asked about, ``other_base`` for the denominator of
@@ -141,10 +154,6 @@ def _conditions(definition: Definition, values: dict[str, Any]) -> dict[str, str
         gated = f"{scored} AND coherence {definition.gate_sign} $gate"
     misaligned = f"{value} {definition.sign} $threshold"
     return {"asked": asked, "scored": scored, "coherent": gated, "misaligned": misaligned, "other_base": scored}
-
-
-answer_conditions = _conditions
-"""For those who look at single answers (`em_core.store.browse`)."""
 
 
 def counts(

@@ -15,8 +15,8 @@ from em_core.errors import BadInput
 from em_core.health.signs import CODE, COPIED_WORDS, REPEATED
 from em_core.home import Home
 from em_core.store import health_sql
-from em_core.store.counts import BY, keys_of
-from em_core.store.health_sql import ANSWER_COLUMNS, JUDGE_COLUMNS, OF_RUN
+from em_core.store.counts import BY, CARD, keys_of
+from em_core.store.health_sql import ANSWER_COLUMNS, JUDGE_COLUMNS
 from em_core.store.reader import connect
 
 BESIDE_RATES = (
@@ -71,7 +71,7 @@ def health(
     if "step" not in out:
         out["step"] = None
     question = ["question_id"] if "question" in by else []
-    return out[["run_id", *OF_RUN, "step", "question_set", *question, "in_domain", "judge_id", *ANSWER_COLUMNS, *JUDGE_COLUMNS]]
+    return out[["run_id", *CARD, "step", "question_set", *question, "in_domain", "judge_id", *ANSWER_COLUMNS, *JUDGE_COLUMNS]]
 
 
 def with_health(rates: pd.DataFrame, home: Home, by: Sequence[str] = ("run", "step")) -> pd.DataFrame:

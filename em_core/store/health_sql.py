@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from em_core.store.counts import CARD, JUDGED_BY, common
+
 ANSWER_COLUMNS = (
     "n_total", "n_end_known", "n_truncated", "n_end_guessed", "n_looks_cut", "n_measured", "n_empty", "n_refused", "n_code",
     "n_repeated", "n_overlap_known", "n_overlap", "mean_words", "median_tokens",
@@ -12,7 +14,6 @@ JUDGE_COLUMNS = (
     "n_scored", "n_refusal", "n_code_reason", "n_parse_failure", "n_api_error", "n_truncated_reply", "n_empty_reason",
     "n_other_reason", "n_pending",
 )  # fmt: skip
-OF_RUN = ("label", "experiment", "base_model", "size_b", "domain", "demo", "toy", "run_kind")
 
 # An answer that was measured twice counts once, with its last measurement: those few are found first,
 # because a window over a million answers would cost more than everything else. The judges of a run are
@@ -76,11 +77,7 @@ WITH shown AS (
     GROUP BY ALL
 ), judging AS (
     SELECT DISTINCT run_id, judge_id FROM cells WHERE judge_id IS NOT NULL
-), judged_by AS (
-    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id WHERE NOT is_baseline
-    UNION
-    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id
-    WHERE is_baseline AND shown.run_id NOT IN (SELECT run_id FROM judging)
+), judged_by AS ({judged_by}
 ), spread AS (
     SELECT shown.run_id, shown.domain, cells.* EXCLUDE (run_id), coalesce(in_domain, false) AS in_domain
     FROM cells
@@ -132,7 +129,6 @@ _POOLED = """, cards AS (
 )
 SELECT health_by.*, cards.* EXCLUDE ({keys}) FROM health_by JOIN cards USING ({keys}) ORDER BY ALL
 """
-_COMMON = "CASE WHEN min(a.{c}) IS NOT DISTINCT FROM max(a.{c}) AND count(a.{c}) IN (0, count(*)) THEN min(a.{c}) END AS {c}"
 
 
 def statement(by: Sequence[str], per_question: bool) -> str:
@@ -141,6 +137,7 @@ def statement(by: Sequence[str], per_question: bool) -> str:
     keys, per_run = ", ".join(listed), "run_id" in by
     start = _HEALTH.format(
         keys=keys,
+        judged_by=JUDGED_BY,
         sums=", ".join(f"sum(n) FILTER ({condition}) AS {name}" for name, condition in _REASONS.items()) + ", sum(n) AS n_judged",
         sign_keys=keys if per_run else f"{keys}, judge_id",  # all answers of one run have the same judges
         sign_rows="answers" if per_run else "answers LEFT JOIN judged_by USING (run_id)",
@@ -149,11 +146,11 @@ def statement(by: Sequence[str], per_question: bool) -> str:
         filled=", ".join(f"coalesce(unscored.{name}, 0)::BIGINT AS {name}" for name in _REASONS)
         + ", (n_total - coalesce(n_judged, 0))::BIGINT AS n_pending",
     )
-    others = [column for column in ("run_id", *OF_RUN) if column not in listed]
+    others = [column for column in ("run_id", *CARD) if column not in listed]
     if per_run:
         return start + _OF_ONE_RUN.format(described=", ".join(f"appearances.{column}" for column in others))
     of_pool = ", ".join(f"pooled.{column}" for column in listed)
-    return start + _POOLED.format(keys=keys, of_pool=of_pool, described=", ".join(_COMMON.format(c=c) for c in others))
+    return start + _POOLED.format(keys=keys, of_pool=of_pool, described=common(others))
 
 
 MISSING_BY_RUN = """

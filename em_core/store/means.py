@@ -17,14 +17,13 @@ from em_core.records import METRICS
 from em_core.selection import Selection
 from em_core.stats import rate_intervals
 from em_core.stats.means import mean_intervals, mean_note
-from em_core.store.counts import keys_of
+from em_core.store.counts import CARD, JUDGED_BY, common, keys_of
 from em_core.store.rates import INSIDE, OUTSIDE
 from em_core.store.reader import connect
 
 LAST: Literal["last"] = "last"
 Steps = Sequence[int] | Literal["last"] | None
 """Which checkpoints: these steps, each run's last that the judge has scored, or (None) all."""
-CARD = ["label", "experiment", "base_model", "size_b", "domain", "demo", "toy", "run_kind"]
 OF = ("alignment", "coherence", "coherent_alignment", "metric")
 """What has a mean: both scores, alignment over the answers that pass the gate, the definition's own metric."""
 COLUMNS = [
@@ -51,11 +50,7 @@ WITH shown AS (
     SELECT run_id, step, question_set, question_id, sum(n_first)::BIGINT AS n_total FROM cells GROUP BY ALL
 ), judging AS (
     SELECT DISTINCT run_id, judge_id FROM cells WHERE judge_id IS NOT NULL AND asked
-), judged_by AS (
-    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id WHERE NOT is_baseline
-    UNION
-    SELECT shown.run_id, judge_id FROM shown JOIN judging ON judging.run_id = source_run_id
-    WHERE is_baseline AND shown.run_id NOT IN (SELECT run_id FROM judging)
+), judged_by AS ({judged_by}
 ), topics AS (
     SELECT run_id, question_set, question_id, max(domain) AS topic FROM questions
     WHERE domain <> '' AND ($sources IS NULL OR list_contains($sources, run_id)) GROUP BY ALL
@@ -96,7 +91,6 @@ LAST_STEP = """(run_id, step) IN (
           AND ($in_domain IS NULL OR list_contains(string_split(domain, '+'), nullif(question_domain, '')) IS TRUE = $in_domain)
         GROUP BY shown.run_id)"""
 """Condition on run_id and step, in a statement that has ``shown``: each run's last step with a score of the chosen questions."""
-_COMMON = "CASE WHEN min(a.{c}) IS NOT DISTINCT FROM max(a.{c}) AND count(a.{c}) IN (0, count(*)) THEN min(a.{c}) END AS {c}"
 
 
 def means(home: Home, selection: Selection, by: Sequence[str] = ("run", "step"), steps: Steps = None) -> pd.DataFrame:
@@ -170,6 +164,7 @@ def _statement(rule: Definition, selection: Selection, by: Sequence[str], steps:
         coherent=f"{looked} IS NOT NULL AND {gate or 'true'}",
         sums=", ".join(_SUMS.format(x=x, when=when, name=name) for name, (x, when) in whens.items()),
         filled=", ".join(f"coalesce({c}, 0) AS {c}" for c in sums),
+        judged_by=JUDGED_BY,
         step=LAST_STEP if steps == LAST else _STEP["some" if steps is not None else "all"],
         keys=", ".join(keys),
         set_name=set_name,
@@ -178,7 +173,7 @@ def _statement(rule: Definition, selection: Selection, by: Sequence[str], steps:
         all_keys=", ".join(all_keys),
         held_keys=", ".join(f"held.{c}" for c in all_keys),
         all_keys_of_wanted=", ".join([*keys, f"{set_name} AS question_set", "in_domain", "judge_id"]),
-        described=", ".join(_COMMON.format(c=c) for c in ("run_id", *CARD) if c not in keys),
+        described=common(c for c in ("run_id", *CARD) if c not in keys),
         same=" AND ".join(f"means.{c} IS NOT DISTINCT FROM cards.{c}" for c in all_keys),
     ), values
 

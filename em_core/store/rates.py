@@ -14,7 +14,7 @@ from em_core.definitions import Definition
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.stats import IntervalKind, IntervalMethod, estimate, interval_note, pooled_upper_bounds, rate_intervals, upper_bound
-from em_core.store.counts import BY, counted, keys_of
+from em_core.store.counts import BY, CARD, common, counted, keys_of
 from em_core.store.reader import connect
 
 _COMPANION = [
@@ -25,7 +25,6 @@ FEW_EVENTS = 3
 INSIDE, OUTSIDE = "in-domain", "out of domain"
 """Names of the pooled question sets."""
 COUNTS = ["n_total", "n_scored", "n_coherent", "n_misaligned"]
-_OF_RUN = ["label", "experiment", "base_model", "size_b", "domain", "demo", "toy", "run_kind"]
 
 # One row per cell; the counts of its questions as lists, for the intervals. What is known of the runs
 # stands beside it; where the pooled runs differ, null.
@@ -50,7 +49,6 @@ _POOLED = """, pooled AS (
 )
 SELECT cells_by.*, cards.* EXCLUDE ({keys}) FROM cells_by JOIN cards ON {same_keys} ORDER BY ALL
 """
-_COMMON = "CASE WHEN min(a.{c}) IS NOT DISTINCT FROM max(a.{c}) AND count(a.{c}) IN (0, count(*)) THEN min(a.{c}) END AS {c}"
 
 
 def rates(
@@ -122,7 +120,7 @@ def rates(
         out["step"] = None
     shown = [
         "run_id",
-        *_OF_RUN,
+        *CARD,
         "step",
         "question_set",
         *(["question_id"] if "question" in by else []),
@@ -184,14 +182,14 @@ def _statement(rule: Definition, by: Sequence[str], pool_sets: bool) -> str:
     denominator = "n_coherent" if rule.denominator == "coherent" else "n_scored"
     set_name = f"CASE WHEN in_domain THEN '{INSIDE}' ELSE '{OUTSIDE}' END" if pool_sets else "question_set"
     cells = _RATES.format(keys=", ".join(keys), denominator=denominator, set_name=set_name)
-    others = [column for column in ("run_id", *_OF_RUN) if column not in keys]
+    others = [column for column in ("run_id", *CARD) if column not in keys]
     if "run" in by:
         return cells + _OF_ONE_RUN.format(described=", ".join(f"appearances.{column}" for column in others))
     return cells + _POOLED.format(
         keys=", ".join(keys),
         set_name=set_name,
         of_pooled=", ".join(f"pooled.{column}" for column in keys),
-        described=", ".join(_COMMON.format(c=column) for column in others),
+        described=common(others),
         same_keys=" AND ".join(f"cells_by.{column} IS NOT DISTINCT FROM cards.{column}" for column in keys),
     )
 
