@@ -27,10 +27,10 @@ def frame(home: Home, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any
     chosen = complete(home, selection)
     if chosen is None:
         return coherence.answer_points(pd.DataFrame(columns=["n"]), pd.Series(dtype=object), False, points.WIDTH), {}
-    questions = points.by_question(home, chosen, LAST)
+    questions = points.by_question(home, chosen, LAST, domains_apart=coherence.MOST_PANELS)
     questions["panel"] = coherence.panel_names(questions, chosen.pooled)
     binned = int(questions["n_both"].sum()) > points.MOST_POINTS
-    found = points.points(home, chosen, LAST, binned=binned, split=chosen.pooled)
+    found = points.points(home, chosen, LAST, binned=binned, split=chosen.pooled, domains_apart=coherence.MOST_PANELS)
     drawn = coherence.answer_points(found, coherence.panel_names(found, chosen.pooled), binned, points.WIDTH)
     return drawn, {
         "definition": chosen.definition,

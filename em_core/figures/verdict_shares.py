@@ -24,6 +24,6 @@ def frame(home: Home, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any
     chosen = complete(home, selection.but(definition="verdict", judge_id=None))
     if chosen is None:
         raise BadInput("no answer has a verdict", "judge the answers with a verdict judge: `judge --judge openai-verdict`")
-    found = points.verdicts(home, chosen, LAST)
+    found = points.verdicts(home, chosen, LAST, domains_apart=coherence.MOST_PANELS)
     shares = coherence.verdict_shares(found, coherence.panel_names(found, chosen.pooled), chosen.interval)
     return shares, {"notes": [f"answers of each run's last checkpoint; judge: {chosen.judge_id}"]}

@@ -68,7 +68,7 @@ def associations(home: Home, selection: Selection, steps: Steps = None) -> Assoc
         BadInput: No judge, or no runs.
     """
     with connect(home).cursor() as cursor:
-        start, values = chosen(cursor, selection, steps, once=True)
+        start, values = chosen(cursor, selection, steps)
         pairs = cursor.execute(start + _PAIRS, values).df()
         inner = cursor.execute(start + _WITHIN, values).df()
     x, y, n, question = (pairs[name].to_numpy() for name in ("score", "coherence", "n", "question"))

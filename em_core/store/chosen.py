@@ -11,7 +11,6 @@ from em_core.errors import BadInput
 from em_core.records import METRICS
 from em_core.selection import Selection
 from em_core.store.means import LAST, LAST_STEP, Steps
-from em_core.view.coherence import MOST_PANELS
 
 # The runs' scores are named as literals, so that DuckDB skips all other rows. `chosen` has one row per answer and
 # judge; `score` is what the definition looks at (alignment for verdicts).
@@ -37,13 +36,14 @@ WITH shown AS (
 
 
 def chosen(
-    cursor: duckdb.DuckDBPyConnection, selection: Selection, steps: Steps, once: bool = False
+    cursor: duckdb.DuckDBPyConnection, selection: Selection, steps: Steps, domains_apart: int = 0
 ) -> tuple[str, dict[str, Any]]:
     """``chosen`` and the values of its statement; ``$judge`` is among them.
 
     Columns: run_id, label, domain, source_run_id, in_domain, score, and those of `scores`; all judges. Answers of a
-    starting model that several runs share stand under the first of those runs with the same training domain, so that
-    they are counted once in each domain; with `once`, or where domains share a panel, under the first run of all.
+    starting model that several runs share stand under the first of these runs, so that they are counted once. Where at
+    most `domains_apart` training domains are looked at, each apart, they stand under the first run of each domain; so they
+    do where the selection asks which questions are in the run's own domain, which only the run can say.
 
     Raises:
         BadInput: No judge, or no runs are named.
@@ -55,8 +55,7 @@ def chosen(
     held = cursor.execute(
         "SELECT DISTINCT source_run_id, domain FROM appearances WHERE list_contains($runs, run_id)", {"runs": runs}
     ).fetchall()
-    by_domain = not once and len({domain for _, domain in held}) <= MOST_PANELS
-    by_domain |= selection.in_domain is not None or selection.pooled  # which questions are in it depends on the run
+    by_domain = len({domain for _, domain in held}) <= domains_apart or selection.in_domain is not None or selection.pooled
     values: dict[str, Any] = {
         "runs": runs, "sources": sorted({source for source, _ in held}),
         "sets": None if selection.question_sets is None else list(selection.question_sets),

@@ -86,14 +86,15 @@ class Place:
     in_domain: bool | None = None
 
 
-def by_question(home: Home, selection: Selection, steps: Steps = None, *, once: bool = False) -> pd.DataFrame:
+def by_question(home: Home, selection: Selection, steps: Steps = None, *, domains_apart: int = 0) -> pd.DataFrame:
     """How many answers of each question lie in which quadrant of the definition.
 
     Args:
         home: Whose runs.
         selection: Runs, judge (both needed), questions and definition; not one over verdicts.
         steps: Which checkpoints (`em_core.store.means.Steps`).
-        once: Answers of a shared starting model count once over all training domains, not once in each.
+        domains_apart: With at most so many training domains, answers of a starting model that their runs share count
+            once in each; else, and with 0, once over all of them.
 
     Returns:
         One row per domain (the run's), in_domain, question_set and question_id: n_runs, n_total (answers), n_scored (with
@@ -109,12 +110,14 @@ def by_question(home: Home, selection: Selection, steps: Steps = None, *, once: 
     passes = "score IS NOT NULL" if rule.gate is None else f"score IS NOT NULL AND coherence {rule.gate_sign} $gate"
     fails = "false" if rule.gate is None else f"score IS NOT NULL AND NOT coherence {rule.gate_sign} $gate"
     return _ask(
-        home, selection, steps, _QUESTIONS.format(sign=rule.sign, passes=passes, fails=fails), once,
+        home, selection, steps, _QUESTIONS.format(sign=rule.sign, passes=passes, fails=fails), domains_apart,
         threshold=float(rule.threshold), **({} if rule.gate is None else {"gate": float(rule.gate)}),
     )  # fmt: skip
 
 
-def points(home: Home, selection: Selection, steps: Steps = None, *, binned: bool, split: bool = False) -> pd.DataFrame:
+def points(
+    home: Home, selection: Selection, steps: Steps = None, *, binned: bool, split: bool = False, domains_apart: int = 0
+) -> pd.DataFrame:
     """Answers with both scores, equal ones counted; or how many lie in each bin of `WIDTH` x `WIDTH`.
 
     Args:
@@ -123,6 +126,7 @@ def points(home: Home, selection: Selection, steps: Steps = None, *, binned: boo
         steps: Which checkpoints.
         binned: Bins instead of single scores.
         split: Questions in and out of the run's training domain apart.
+        domains_apart: As for `by_question`.
 
     Returns:
         domain, in_domain (null unless `split`), score, coherence (of a bin: the lower ends), n. Sorted.
@@ -131,11 +135,18 @@ def points(home: Home, selection: Selection, steps: Steps = None, *, binned: boo
         BadInput: No judge, or no runs.
     """
     group = "domain, in_domain," if split else "domain, NULL::BOOLEAN AS in_domain,"
-    return _ask(home, selection, steps, (_BINS if binned else _PAIRS).format(group=group))
+    return _ask(home, selection, steps, (_BINS if binned else _PAIRS).format(group=group), domains_apart)
 
 
 def answers_at(
-    home: Home, selection: Selection, place: Place, steps: Steps = None, *, limit: int = 20, offset: int = 0
+    home: Home,
+    selection: Selection,
+    place: Place,
+    steps: Steps = None,
+    *,
+    limit: int = 20,
+    offset: int = 0,
+    domains_apart: int = 0,
 ) -> pd.DataFrame:
     """The answers behind a point or bin, one page of them. Texts are untrusted.
 
@@ -145,6 +156,7 @@ def answers_at(
         place: Which point or bin.
         steps: Which checkpoints.
         limit, offset: Which page, rows; `limit` is at most `MOST_ANSWERS`.
+        domains_apart: As for `by_question`; the same as for the points that are drawn.
 
     Returns:
         run_id, label, domain, step, question_set, question_id, response_id, score, coherence, alignment, text (its first
@@ -162,14 +174,14 @@ def answers_at(
     asked: dict[str, Any] = {f"at_{name}": value for name, value in names.items()}
     asked |= {} if place.in_domain is None else {"at_in_domain": place.in_domain}
     asked |= {"domains": None if place.domains is None else list(place.domains), "limit": limit, "offset": offset}
-    keys = _ask(home, selection, steps, _KEYS.format(place=" AND ".join(at)), **asked)
+    keys = _ask(home, selection, steps, _KEYS.format(place=" AND ".join(at)), domains_apart, **asked)
     named = {"runs": sorted(set(keys["source_run_id"])), "ids": sorted(set(keys["response_id"])), "head": HEAD}
     texts = connect(home).frame(_TEXTS, named)
     return keys.merge(texts, on=["source_run_id", "step", "response_id"], how="left").drop(columns="source_run_id")
 
 
-def verdicts(home: Home, selection: Selection, steps: Steps = None) -> pd.DataFrame:
-    """How many answers of each question got which verdict.
+def verdicts(home: Home, selection: Selection, steps: Steps = None, *, domains_apart: int = 0) -> pd.DataFrame:
+    """How many answers of each question got which verdict. Args as for `by_question`.
 
     Returns:
         One row per domain, in_domain, question_set, question_id and verdict (``no verdict: REASON`` where there is none):
@@ -178,10 +190,10 @@ def verdicts(home: Home, selection: Selection, steps: Steps = None) -> pd.DataFr
     Raises:
         BadInput: No judge, or no runs.
     """
-    return _ask(home, selection, steps, _VERDICTS, bad=list(MISALIGNED_WORDS))
+    return _ask(home, selection, steps, _VERDICTS, domains_apart, bad=list(MISALIGNED_WORDS))
 
 
-def _ask(home: Home, selection: Selection, steps: Steps, statement: str, once: bool = False, **more: Any) -> pd.DataFrame:
+def _ask(home: Home, selection: Selection, steps: Steps, statement: str, domains_apart: int, **more: Any) -> pd.DataFrame:
     with connect(home).cursor() as cursor:
-        start, values = chosen(cursor, selection, steps, once)
+        start, values = chosen(cursor, selection, steps, domains_apart)
         return cursor.execute(start + statement, values | more).df()

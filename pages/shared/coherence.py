@@ -37,14 +37,16 @@ def _steps(root: str, generation: str, run_ids: tuple[str, ...]) -> list[int]:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _by_question(root: str, generation: str, selection: Selection, steps: Any, once: bool) -> pd.DataFrame:
-    found = store_points.by_question(Home(core.home().root), selection, steps, once=once)
+def _by_question(root: str, generation: str, selection: Selection, steps: Any, apart: int) -> pd.DataFrame:
+    found = store_points.by_question(Home(core.home().root), selection, steps, domains_apart=apart)
     return found.assign(panel=view.panel_names(found, selection.pooled))
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _points(root: str, generation: str, selection: Selection, steps: Any, binned: bool) -> pd.DataFrame:
-    found = store_points.points(Home(core.home().root), selection, steps, binned=binned, split=selection.pooled)
+    found = store_points.points(
+        Home(core.home().root), selection, steps, binned=binned, split=selection.pooled, domains_apart=view.MOST_PANELS
+    )
     return view.answer_points(found, view.panel_names(found, selection.pooled), binned, store_points.WIDTH)
 
 
@@ -55,7 +57,7 @@ def _associations(root: str, generation: str, selection: Selection, steps: Any) 
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _verdicts(root: str, generation: str, selection: Selection, steps: Any) -> pd.DataFrame:
-    found = store_points.verdicts(Home(core.home().root), selection, steps)
+    found = store_points.verdicts(Home(core.home().root), selection, steps, domains_apart=view.MOST_PANELS)
     return view.verdict_shares(found, view.panel_names(found, selection.pooled), selection.interval)
 
 
@@ -96,7 +98,7 @@ def verdict_bars(selection: Selection, steps: Steps) -> None:
 def answers(selection: Selection, steps: Steps) -> None:
     """The plane of answers, its quadrants, the correlation, and the answers behind a point that was clicked."""
     with core.guarded():
-        questions = _by_question(*_key(), selection, steps, once=False)
+        questions = _by_question(*_key(), selection, steps, apart=view.MOST_PANELS)
         binned = int(questions["n_both"].sum()) > store_points.MOST_POINTS
         found = _points(*_key(), selection, steps, binned)
     if found.empty:
@@ -144,7 +146,7 @@ def checkpoints(selection: Selection, steps: Steps) -> None:
     """Mean alignment against mean coherence, with both intervals, connected along the steps of a run."""
     with core.guarded():
         means = view.at_steps(core.means_of(selection), steps)
-        questions = _by_question(*_key(), selection, steps, once=True).assign(panel="")
+        questions = _by_question(*_key(), selection, steps, apart=0).assign(panel="")
     found = view.mean_points(means, selection.rule)
     if found.empty:
         words.empty_state("scatter_plot", "No checkpoint has both means", "Choose other checkpoints or questions.")

@@ -14,6 +14,7 @@ from em_core.store import points as store_points
 from em_core.store.means import Steps
 from em_core.store.points import Place
 from em_core.view import inert
+from em_core.view.coherence import MOST_PANELS
 from pages.shared import core, links, words
 
 _AT, _SEEN = "at", "_coherence_picked"
@@ -23,7 +24,9 @@ _EACH = 8
 @st.cache_data(show_spinner=False, max_entries=64)
 def _page(root: str, generation: str, selection: Selection, place: Place, steps: Any, page: int) -> pd.DataFrame:
     offset = (page - 1) * _EACH
-    return store_points.answers_at(Home(core.home().root), selection, place, steps, limit=_EACH, offset=offset)
+    return store_points.answers_at(
+        Home(core.home().root), selection, place, steps, limit=_EACH, offset=offset, domains_apart=MOST_PANELS
+    )
 
 
 def show(selection: Selection, steps: Steps, picked: dict[str, Any] | None, questions: pd.DataFrame, binned: bool) -> None:

@@ -118,11 +118,14 @@ def test_a_shared_starting_model_counts_once(home: BareHome) -> None:
         write(home, run_id, created(domain), facts("base"), question("q0", "medical"), *scored(run_id, 1, [(5.0, 90.0)]))
     publish(home)
     three = selection(run_ids=("r1", "r2", "r3"))
-    start = by_question(home, three, [0])
+    start = by_question(home, three, [0], domains_apart=2)
     assert start[["domain", "n_both"]].values.tolist() == [["medical", 4], ["sports", 4]]
-    assert by_question(home, three, [0], once=True)["n_both"].sum() == 4
-    assert points(home, three, [0], binned=False)["n"].tolist() == [4, 4]
-    assert len(answers_at(home, three, Place(95.0, 99.0, domains=("medical",)), [0])) == 4
+    for apart in (0, 1):  # three runs of two domains: they share the plane
+        assert by_question(home, three, [0], domains_apart=apart)["n_both"].sum() == 4
+        assert points(home, three, [0], binned=False, domains_apart=apart)["n"].tolist() == [4]
+    assert points(home, three, [0], binned=False, domains_apart=2)["n"].tolist() == [4, 4]
+    for domain in ("medical", "sports"):
+        assert len(answers_at(home, three, Place(95.0, 99.0, domains=(domain,)), [0], domains_apart=2)) == 4
     assert associations(home, three).pearson.n == 4 + 3
     inside = points(home, three.but(in_domain=True), binned=False)
     assert inside[["domain", "n"]].values.tolist() == [["medical", 2], ["medical", 4]]
