@@ -1,7 +1,7 @@
 """What an export leaves out of this machine: folders, and the names of people who labelled.
 
 A folder of the machine becomes ``…/last-part`` (``/home/ann/models/qwen`` → ``…/qwen``), in the columns
-that can hold one; a labeller becomes ``person-`` and six digits of a hash. Answers, questions, judges'
+that can hold one (`em_core.private_paths`); a labeller becomes ``person-`` and six digits of a hash. Answers, questions, judges'
 words and notes are the data itself and stay as they are. Keys are in no table.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from em_core import private_paths
 from em_core.home import PROJECT, Home
 from em_core.store.tables import Tables
 
@@ -30,13 +31,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "published_rates": ("source", "note"),
 }
 """Texts in which a folder of the machine can stand."""
-
-_STOP = r"\s\"'`<>|,;)\]}"
-_PATH = re.compile(
-    rf"(?:file://(?:localhost)?)?(?<![\w./…~])(?:~[\w.-]*)?/(?:[^/{_STOP}]+/)+[^/{_STOP}]*"
-    rf"|(?<!\w)[A-Za-z]:(?:\\\\?|/)(?:[^\\/{_STOP}]+(?:\\\\?|/))*[^\\/{_STOP}]*"
-)
-_WHOLE = re.compile(r"(?:file://(?:localhost)?)?(?:~[\w.-]*)?/[^\n]*|[A-Za-z]:[\\/][^\n]*|\\\\[^\n]*")
 
 
 class Private:
@@ -73,8 +67,8 @@ class Private:
         """A run's id; that of a labeller's desk has the person's name in it."""
         return f"labels-{self.person(run_id[7:])}" if run_id.startswith("labels-") else run_id
 
-    def apply(self, tables: Tables) -> dict[str, int]:
-        """Make the tables be written shortened; returns how many different texts changed, by ``table.column``."""
+    def apply(self, tables: Tables) -> None:
+        """Make the tables be written shortened; `shortened` then says how many different texts changed, by ``table.column``."""
         for table, columns in COLUMNS.items():
             for column in columns:
                 self._apply(tables, table, column, self.text)
@@ -82,7 +76,6 @@ class Private:
         for table in ("run_created", "run_facts", "run_states", "labels"):
             self._apply(tables, table, "run_id", self.run_id)
         self._apply(tables, "run_created", "label", lambda label: self.run_id(self.text(label)))
-        return self.shortened
 
     def _apply(self, tables: Tables, table: str, column: str, change: Callable[[str], str]) -> None:
         changed = {value: new for value, new in ((v, change(v)) for v in tables.distinct(table, column)) if new != value}
@@ -102,19 +95,11 @@ class Private:
         return self._plain(value) if isinstance(value, str) else value
 
     def _plain(self, text: str) -> str:
-        if _WHOLE.fullmatch(text) and ": " not in text:
-            return _short(text)
+        if private_paths.is_path(text):
+            return private_paths.shortened(text)
         for place in self._places:
             text = re.sub(rf"(?<![\w.-]){re.escape(place)}(?![\w.-])", "…", text)
-        return _PATH.sub(lambda found: _short(found[0]), text)
-
-
-def _short(path: str) -> str:
-    """The last part of a path; nothing of a person's home folder itself, whose last part is a name."""
-    parts = [part for part in re.split(r"[\\/]+", path.removeprefix("file:")) if part and not re.fullmatch(r"[A-Za-z]:", part)]
-    if parts and parts[0].lower() in ("home", "users") and len(parts) == 2:
-        return "…"
-    return f"…/{parts[-1]}" if parts else path
+        return private_paths.shortened(text)
 
 
 def _texts(value: Any) -> Iterable[str]:

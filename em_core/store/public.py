@@ -11,19 +11,12 @@ from functools import cache
 
 import duckdb
 
+from em_core.private_paths import shortened_sql
 from em_core.store import database
-
-# an absolute path, wherever it stands in a text (not inside an address): all but its last part is left out
-_END = r"""\s"'`,;:\)\]\}|"""
-_PATH = (
-    rf"""(^|[\s"'`=(:,;\[\{{|])(~?/[^{_END}/]+|[A-Za-z]:\\+[^{_END}\\]+)"""  # what stands before it, and its root
-    rf"""([/\\]+[^{_END}/\\]+)*[/\\]+([^{_END}/\\]+)"""
-)
 
 
 def _without_paths(column: str) -> str:
-    pattern = _PATH.replace("'", "''")
-    return rf"regexp_replace({column}, '{pattern}', '\1…/\4', 'g') AS {column}"
+    return f"{shortened_sql(column)} AS {column}"
 
 
 _PERSON = "'person ' || dense_rank() OVER (ORDER BY labeller)"

@@ -18,7 +18,10 @@ _KEYS = (
 
 
 def short(text: str) -> str:
-    """`text` with the home folders of people as ``~``, this machine's and those of others; what looks like a key is ``***``."""
+    """`text` with the home folders of people as ``~``, this machine's and those of others; what looks like a key is ``***``.
+
+    For one's own pages, where a folder must be found again; what others see is `em_core.private_paths`.
+    """
     own = os.path.expanduser("~")
     if len(own) > 1 and own != "/":
         text = re.sub(rf"{re.escape(own)}(?=/|$|[\s\"'])", "~", text)

@@ -43,7 +43,7 @@ LAYERS: list[set[str]] = [
         "spreadsheet",
         "reference",
     },
-    {"spec", "records", "definitions", "home", "machine", "durable"},
+    {"spec", "records", "definitions", "home", "machine", "durable", "private_paths"},
     {"plugins"},
     {"errors"},
 ]
