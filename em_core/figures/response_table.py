@@ -47,7 +47,7 @@ def frame(
         raise BadInput(f"pick {pick!r} is unknown", f"use one of: {', '.join(PICKS)}")
     chosen = list(columns) if columns is not None else _last(home, selection)
     page = pd.DataFrame()
-    for domain in dict.fromkeys([selection.in_domain, None]) if selection.in_domain else (False, None):
+    for domain in (False, None) if selection.in_domain is None else (selection.in_domain,):
         asked = Filter(selection.question_sets, question_id, domain if question_id is None else None)
         page = browse.grid(home, chosen, Query(selection.definition, selection.judge_id, asked, n_rows=1)) if chosen else page
         if len(page):
@@ -60,7 +60,7 @@ def frame(
     rows = []
     for cell in map(view.plain_values, page.to_dict("records")):
         card = whose.loc[cell["place"]]
-        start = card["step"] == 0
+        start = card["step"] == 0 and card["run_kind"] == "train"
         rows.append(
             {
                 "model": card["base_model"] if start else card["label"] or card["run_id"],

@@ -81,6 +81,19 @@ def score_words(cell: Mapping[str, Any]) -> str:
     return ", ".join([*parts, f"verdict {cell['verdict']}"] if cell.get("verdict") else parts)
 
 
+def count_words(n: int, one: str, of: str = "") -> str:
+    """``1 question``, ``1,200 matching answers``."""
+    return f"{n:,} {of}{one}{'' if n == 1 else 's'}"
+
+
+def small_print(cell: Mapping[str, Any]) -> str:
+    """``sample 3 · seed 7 · 64 tokens · cut off at the token limit``, with what is not known left out."""
+    known = {name: int(cell[name]) for name in ("sample", "seed", "n_tokens") if cell.get(name) is not None}
+    parts = [f"{name} {known[name]}" for name in ("sample", "seed") if name in known]
+    parts += [count_words(known["n_tokens"], "token")] if "n_tokens" in known else []
+    return " · ".join(part for part in (*parts, ending(cell)) if part)
+
+
 def ending(cell: Mapping[str, Any]) -> str:
     """``cut off at the token limit``, or how it ended when it did not just stop."""
     reason = str(cell.get("finish_reason") or "")

@@ -31,7 +31,7 @@ def show(asked: Asked, selection: Selection) -> None:
     )
     if asked.query.filter.question_id is None:
         st.caption("Choose a question above; without one it is the first outside the training domain.")
-    if asked.query.filter.picks or asked.differs:
+    if asked.query.filter.picks:
         st.caption(":material/info: Search, scores and outcome are not applied here: the rule alone picks the answers.")
     with core.guarded():
         frame, options = _frame(

@@ -12,7 +12,7 @@ from em_core.definitions import Definition
 from em_core.store.browse import Column
 from em_core.view import responses as view
 from em_core.view.inert import one_line, visible
-from pages.shared import answer_one, answer_text, core, links, responses, words
+from pages.shared import answer_one, answer_text, answer_words, core, links, responses, words
 from pages.shared.responses import GRID_ROWS, LIST_ROWS, Asked
 from pages.shared.words import plain
 
@@ -31,13 +31,16 @@ def side_by_side(asked: Asked) -> None:
         _nothing(asked)
         return
     n_rows, n_answers = int(page["n_rows"].iloc[0]), int(page["n_answers"].iloc[0])
-    _paging(asked, n_rows, f"{n_rows:,} questions, {n_answers:,} {'matching ' if asked.query.filter.picks else ''}answers")
+    matching = "matching " if asked.query.filter.picks else ""
+    _paging(asked, n_rows, f"{view.count_words(n_rows, 'question')}, {view.count_words(n_answers, 'answer', matching)}")
     most = int(page["n_shown"].max())
     if most > 1:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("Sample of all cells")
             st.pagination(most, max_visible_pages=0, key="sample", bind="query-params")
             st.caption(_order_of_samples(asked))
+    if asked.marks_words:
+        answer_words.legend(f"the answer of column {view.LETTERS[asked.baseline or 0]}")
     for row in view.rows(page):
         _row(row, asked, whose, rule)
     if n_rows > GRID_ROWS:
@@ -65,8 +68,8 @@ def _row(row: view.Row, asked: Asked, whose: Sequence[Mapping[str, Any]], rule: 
         st.caption(f"{row.number}. {plain(view.question_words(row.question))}")
         if row.question["system"]:
             st.caption("System prompt")
-            st.text(visible(row.question["system"])[:600], width="stretch")
-        st.text(visible(row.question["prompt"] or "(the question's text is not recorded)")[:1200], width="stretch")
+            answer_text.asked(row.question["system"], 600)
+        answer_text.asked(row.question["prompt"] or "(the question's text is not recorded)", 1200)
         if row.otherwise:
             st.caption(f":material/warning: Worded otherwise in column {', '.join(view.LETTERS[i] for i in row.otherwise)}.")
         for i, place in enumerate(st.columns(len(whose))):
@@ -79,21 +82,20 @@ def _row(row: view.Row, asked: Asked, whose: Sequence[Mapping[str, Any]], rule: 
 
 def _cell(row: view.Row, cell: dict[str, Any], place: int, asked: Asked, rule: Definition) -> None:
     st.markdown(f"**{view.LETTERS[place]}** {answer_text.badge(cell, rule)}")
-    answer_text.short(cell["text"], int(cell["n_chars"] or 0))
+    base = row.cells.get(asked.baseline) if asked.marks_words and asked.baseline not in (None, place) else None
+    if base is None:
+        answer_text.short(cell["text"], int(cell["n_chars"] or 0))
+    else:
+        answer_words.in_cell(cell, base, view.LETTERS[asked.baseline or 0], f"{row.row_id}-{place}")
     _excerpt(cell)
-    st.caption(_small_print(cell))
+    st.caption(plain(view.small_print(cell)))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         n = int(cell["n_shown"])
         if n > 1:
             key = f"at{asked.sample}-{row.row_id}.{place}"
             st.pagination(n, default=min(asked.sample, n), max_visible_pages=0, key=key, bind="query-params")
             st.caption(f"{int(cell['k'])} of {n}" + (f" ({int(cell['n_all'])} in all)" if cell["n_all"] > n else ""))
-        _actions(cell, f"{row.row_id}-{place}")
-
-
-def _small_print(cell: Mapping[str, Any]) -> str:
-    parts = [f"sample {cell['sample']}", f"seed {cell['seed']}", f"{cell['n_tokens']} tokens", view.ending(cell)]
-    return plain(" · ".join(str(part) for part in parts if part and not str(part).endswith("None")))
+        _actions(cell, f"{row.row_id}-{place}", None if base is None else str(base["response_id"]))
 
 
 def _excerpt(cell: Mapping[str, Any]) -> None:
@@ -102,12 +104,12 @@ def _excerpt(cell: Mapping[str, Any]) -> None:
         st.text(f"… {visible(cell['excerpt'])} …", width="stretch")
 
 
-def _actions(cell: Mapping[str, Any], key: str) -> None:
+def _actions(cell: Mapping[str, Any], key: str, against: str | None = None) -> None:
     said = st.popover(" ", icon=":material/gavel:", help="What the judges said", key=f"said-{key}", on_change="rerun")
     if said.open:
         with said:
             answer_one.judgements(str(cell["run_id"]), str(cell["response_id"]))
-    address = links.parameters(response=cell["response_id"])
+    address = links.parameters(response=cell["response_id"], against=against, words=None if against is None else "true")
     st.page_link(links.RESPONSES, label="Open", icon=":material/open_in_full:", query_params=address)
 
 
@@ -127,7 +129,7 @@ def a_list(asked: Asked, run_ids: tuple[str, ...]) -> None:
         _nothing(asked)
         return
     rule, n_rows = definitions.get(asked.query.definition), int(page["n_rows"].iloc[0])
-    _paging(asked, n_rows, f"{n_rows:,} answers", LIST_ROWS)
+    _paging(asked, n_rows, view.count_words(n_rows, "answer"), LIST_ROWS)
     for number, cell in enumerate(map(view.plain_values, page.to_dict("records"))):
         with st.container(border=True):
             st.markdown(f"{answer_text.badge(cell, rule)} · {plain(one_line(cell['run_id'], 140))} · step {cell['step']}")
@@ -137,7 +139,7 @@ def a_list(asked: Asked, run_ids: tuple[str, ...]) -> None:
                 answer_text.short(cell["text"], int(cell["n_chars"] or 0), 700, 12)
             _excerpt(cell)
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(_small_print(cell))
+                st.caption(plain(view.small_print(cell)))
                 _actions(cell, str(number))
     if n_rows > LIST_ROWS:
         _foot(n_rows, LIST_ROWS)
@@ -164,7 +166,8 @@ def _foot(n_rows: int, n_each: int) -> None:
 
 def _nothing(asked: Asked) -> None:
     if asked.query.page > 1:
-        words.empty_state("last_page", "This page is past the last one", "Choose a smaller page number in the address.")
+        words.empty_state("last_page", "This page is past the last one", "There are fewer answers than its number says.")
+        st.button("First page", icon=":material/first_page:", on_click=lambda: st.session_state.update(page=1))
     elif asked.query.filter.picks or asked.query.filter.question_id or asked.differs:
         words.empty_state("filter_alt_off", "No answer matches", "Remove a filter, or search for something else.")
     else:

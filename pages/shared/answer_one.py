@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -10,16 +11,22 @@ import streamlit as st
 from em_core import definitions
 from em_core.errors import BadInput
 from em_core.home import Home
-from em_core.store import answer_details
+from em_core.store import answer_details, answer_pair
+from em_core.store.browse import CUT, Column
 from em_core.view import responses as view
 from em_core.view.inert import one_line
-from pages.shared import answer_text, core, links
+from pages.shared import answer_text, answer_words, core, links
 from pages.shared.words import plain
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _one(root: str, generation: str, response_id: str, definition: str, judge_id: str | None) -> dict[str, Any] | None:
     return answer_details.one(Home(core.home().root), response_id, definition, judge_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _at_step_0(root: str, generation: str, response_id: str, asked: dict[str, Any], column: Column) -> str | None:
+    return answer_pair.at_step_0(Home(core.home().root), asked, column.run_id)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -65,8 +72,12 @@ def show(response_id: str) -> None:
         if found[key]:
             st.markdown(f"**{title}**")
             answer_text.block(found[key])
-    st.markdown("**Answer**")
-    _answer(response_id, found)
+            if len(found[key]) >= CUT:
+                st.caption(f":material/content_cut: At most its first {CUT:,} characters.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Answer**", width="content")
+        other = _held_against(found)
+    _answer(response_id, found, other)
     left, right = st.columns(2)
     with left:
         st.subheader("Judgements")
@@ -77,7 +88,8 @@ def show(response_id: str) -> None:
         st.subheader("Where it comes from")
         _provenance(found, card)
     st.markdown("**Link to this answer**")
-    st.code(f"{st.context.url or ''}".split("?")[0] + f"?response={found['response_id']}", language=None, wrap_lines=True)
+    address = {"response": found["response_id"], **links.parameters()}  # with the definition and the judge of this view
+    st.code(f"{st.context.url or ''}".split("?")[0] + f"?{urlencode(address)}", language=None, wrap_lines=True)
 
 
 def _navigation(found: dict[str, Any]) -> None:
@@ -86,22 +98,42 @@ def _navigation(found: dict[str, Any]) -> None:
         "questions": found["question_set"],
         "question": found["question_id"],
     }
+    marked = "true" if st.query_params.get("words") == "true" else None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(
-            links.RESPONSES, label="Side by side", icon=":material/view_column:", query_params=links.parameters(**beside)
+            links.RESPONSES,
+            label="Side by side",
+            icon=":material/view_column:",
+            query_params=links.parameters(**beside, words=marked),
         )
         st.page_link(
             links.RUN, label="Run", icon=":material/science:", query_params=links.parameters(run_id=found["columns"][0].run_id)
         )
         for name, icon in (("previous", "chevron_left"), ("next", "chevron_right")):
             if found[name]:
-                address = links.parameters(response=found[name])
+                address = links.parameters(response=found[name], words=marked)
                 st.page_link(
                     links.RESPONSES, label=f"{name.capitalize()} sample", icon=f":material/{icon}:", query_params=address
                 )
 
 
-def _answer(response_id: str, found: dict[str, Any]) -> None:
+def _held_against(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer that the address names, else the same sample of step 0; None when there is none, or words are not marked."""
+    column, step_0, named = found["columns"][0], found["step"] == 0, st.query_params.get("against")
+    asked = {name: found[name] for name in ("question_set", "question_id", "paraphrase", "cue", "place")}
+    key = (str(core.home().root), core.generation())
+    other = named or (None if step_0 else _at_step_0(*key, found["response_id"], asked, column))
+    if not other or other == found["response_id"]:
+        return None
+    if not st.toggle("Mark words", key="words", bind="query-params", help=answer_words.HELP):
+        return None
+    there = _one(*key, other[:200], definitions.DEFAULT, None)
+    if there is None:
+        st.caption(":material/info: The answer that the address holds it against is not here.")
+    return there
+
+
+def _answer(response_id: str, found: dict[str, Any], other: dict[str, Any] | None) -> None:
     text, n = found["text"] or "", int(found["n_chars"] or 0)
     if not text.strip():
         st.caption(f"(empty, {n} characters)")
@@ -116,7 +148,23 @@ def _answer(response_id: str, found: dict[str, Any]) -> None:
                 "text/plain", icon=":material/download:", on_click="ignore",
             )  # fmt: skip
         text = answer_details.full_text(here, response_id) if whole else text
-    answer_text.block(text)
+    if other is None:
+        answer_text.block(text)
+        return
+    there = str(other["text"] or "")
+    if len(text) > CUT and int(other["n_chars"] or 0) > len(there):
+        there = answer_details.full_text(here, other["response_id"])
+    whose = f"{one_line(other['card']['label'] or other['run_id'], 80)}, step {other['step']}, sample {other['sample']}"
+    answer_words.legend("the other answer")
+    left, right = st.columns(2)
+    with left:
+        st.caption("This answer")
+        answer_words.alone(text, there, len(text) >= n and len(there) >= int(other["n_chars"] or 0))
+    with right:
+        st.caption(f"Held against: {plain(whose)}")
+        answer_text.block(there or "(empty)")
+        address = links.parameters(response=other["response_id"])
+        st.page_link(links.RESPONSES, label="Open it", icon=":material/open_in_full:", query_params=address)
 
 
 def _provenance(found: dict[str, Any], card: dict[str, Any]) -> None:

@@ -38,9 +38,17 @@ def short(text: str | None, n_chars: int = 0, characters: int = CELL_CHARS, line
     return left_out
 
 
+def asked(text: str, characters: int) -> None:
+    """What the model was told or asked, at most so many characters of it; a cut is marked."""
+    shown = visible(text)
+    st.text(shown if len(shown) <= characters else f"{cut(shown, characters)} […]", width="stretch")
+
+
 def block(text: str, height: int | None = None) -> None:
     """A text as a block that can be copied, wrapped."""
     shown = visible(text)
+    if len(shown) > WHOLE_CHARS:  # codes are longer than what they stand for
+        st.caption(f":material/content_cut: The first {WHOLE_CHARS:,} of {len(shown):,} characters, hidden ones as their codes.")
     st.code(shown[:WHOLE_CHARS], language=None, wrap_lines=True, height=height or ("content" if len(shown) < CELL_CHARS else 420))
 
 

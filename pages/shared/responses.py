@@ -18,7 +18,7 @@ from em_core.store import contents as store_contents
 from em_core.store import queries as store_queries
 from em_core.store.browse import Column, Filter, Query
 from em_core.view.responses import SHOW
-from pages.shared import core
+from pages.shared import answer_words, core
 
 VIEWS = ("side by side", "list", "figure")
 AUTO, NONE, ALL = "auto", "none", "all"
@@ -40,6 +40,7 @@ class Asked:
         baseline: Its place; None = there is none.
         query: Which answers, in which order, which page.
         differs: Only rows that differ from the baseline.
+        marks_words: The words are marked that an answer and the baseline's have not in common.
         sample: Which of a cell's answers, from 1.
         at: Cells that show another one.
     """
@@ -49,6 +50,7 @@ class Asked:
     baseline: int | None
     query: Query
     differs: bool = False
+    marks_words: bool = False
     sample: int = 1
     at: tuple[tuple[str, int], ...] = ()
 
@@ -88,7 +90,7 @@ def provenance(columns: Sequence[Column]) -> list[dict[str, Any]]:
 
 def grid(asked: Asked) -> pd.DataFrame:
     """One page of the comparison."""
-    return _grid(*_here(), asked)
+    return _grid(*_here(), replace(asked, marks_words=False))
 
 
 def listing(asked: Asked, run_ids: tuple[str, ...], columns: tuple[Column, ...]) -> pd.DataFrame:
@@ -158,8 +160,12 @@ def asked_for(selection: Selection) -> Asked:
     top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     view = str(top.segmented_control("View", list(VIEWS), default=VIEWS[0], required=True, key="view", bind="query-params"))
     columns, baseline = columns_of(selection, top)
-    comparable = baseline is not None and len(columns) > 1
-    differs = comparable and top.toggle("Differs from baseline", key="differs", bind="query-params", help=_DIFFERS)
+    differs = marks_words = False
+    if baseline is not None and len(columns) > 1:
+        elsewhere = view != VIEWS[0]  # these two have no meaning there, but keep their places in the address
+        differs = top.toggle("Differs from baseline", key="differs", bind="query-params", help=_DIFFERS, disabled=elsewhere)
+        marks_words = top.toggle("Mark words", key="words", bind="query-params", help=answer_words.HELP, disabled=elsewhere)
+        differs, marks_words = differs and not elsewhere, marks_words and not elsewhere
     chosen, sort = _filters(selection, columns, top)
     query = Query(selection.definition, selection.judge_id, chosen, sort, 1, GRID_ROWS)
     signature = (view, columns, baseline, query, bool(differs), selection.run_ids)
@@ -170,7 +176,7 @@ def asked_for(selection: Selection) -> Asked:
     known: dict[str, Any] = {**st.query_params.to_dict(), **{str(k): v for k, v in st.session_state.items()}}
     named = {k: v for k, v in known.items() if k.startswith(f"at{sample}-")}
     at = tuple(sorted((k.split("-", 1)[1], int(v)) for k, v in named.items() if str(v).isdigit() and int(v) > 0))
-    return Asked(view, columns, baseline, replace(query, page=_number("page")), bool(differs), sample, at)
+    return Asked(view, columns, baseline, replace(query, page=_number("page")), bool(differs), bool(marks_words), sample, at)
 
 
 def _number(name: str) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -11,22 +11,15 @@ from streamlit.testing.v1 import AppTest
 from em_core.home import Home
 from em_core.records import Judgement
 from em_core.store.publish import publish
+from pages.shared import marked_text
+from tests.app import visiting
+from tests.app.visiting import said
 from tests.responses import made_answers
 from tests.responses.made_answers import A_SHA, J2, J, answer
 from tests.store import made
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = "observe/responses.py"
 HOSTILE = "<script>alert(1)</script> ![i](http://example.org/x.png) **bold** [l](http://example.org) \u202eabc\x00 $x^2$ :red[r]"
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def no_demo(monkeypatch, tmp_path):
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
+pytestmark = pytest.mark.usefixtures("no_demo")
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +32,8 @@ def home(tmp_path_factory):
     return found
 
 
-def visit(home: Home, monkeypatch, **query: str | list[str]) -> AppTest:
-    monkeypatch.setenv("EM_HOME", str(home.root))
-    monkeypatch.setenv("EM_NO_SUPERVISOR", "1")
-    app = AppTest.from_file(str(ROOT / "pages" / "main.py"), default_timeout=60)
-    app.run()
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page(PAGE).run()
-    assert not app.exception
-    return app
-
-
-def said(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.warning, app.info, app.error, app.success, app.subheader)
-    return "\n".join(re.sub(r"\\(.)", r"\1", str(element.value)) for kind in kinds for element in kind)
+def visit(home: Home, monkeypatch: pytest.MonkeyPatch, **query: str | list[str]) -> AppTest:
+    return visiting.visit(home, monkeypatch, "responses", **query)
 
 
 def texts(app: AppTest) -> list[str]:
@@ -93,7 +73,7 @@ def test_a_bad_pattern_is_one_clear_error_and_the_page_stays(home, monkeypatch):
 
 def test_filters_search_and_sort_come_from_the_address(home, monkeypatch):
     app = visit(home, monkeypatch, column=COLUMNS, judge=J, show="misaligned", search="sample 3")
-    assert "1 questions, 1 matching answers" in said(app)
+    assert "1 question, 1 matching answer" in said(app)
     assert any("⟦sample 3⟧" in text for text in texts(app))
     app = visit(home, monkeypatch, column=COLUMNS, judge=J, differs="true")
     assert "2 questions" in said(app)
@@ -133,10 +113,60 @@ def test_a_permalink_shows_one_answer_with_everything(home, monkeypatch):
     codes = [str(code.value) for code in app.code]
     assert any(code.startswith("run-a says at step 10 to q0: sample 1.") for code in codes)
     assert A_SHA in codes
-    assert any(code.endswith(f"?response={key}") for code in codes)
+    assert any(code.endswith(f"?response={key}&judge={J}") for code in codes)
     tables = "\n".join(frame.value.to_string() for frame in app.dataframe)
     for part in (J2, "85 of 100", "60.0%", "101", "run-a"):
         assert part in tables
+
+
+def marked(app: AppTest) -> list[list[list[str]]]:
+    """The runs of every text with marked words."""
+    found = [json.loads(element.proto.json or element.proto.mixed.json) for element in app.get("bidi_component")]
+    return [runs for runs in found if runs[0] != ["", "Marked: "]]
+
+
+def test_words_that_differ_from_the_baselines_are_marked_when_asked_for(home, monkeypatch):
+    assert marked(visit(home, monkeypatch, column=COLUMNS, judge=J, question="q0")) == []
+    app = visit(home, monkeypatch, column=COLUMNS, judge=J, question="q0", words="true")
+    first, second = marked(app)
+    assert first == [["-", "base"], ["+", "run-a"], ["", " "], ["", "says at step "], ["-", "0"], ["+", "10"], ["", " "],
+                     ["", "to q0: sample 0."]]  # fmt: skip
+    assert ["+", "run-b"] in second
+    assert "2 words marked here, 2 words of A." in said(app)
+    assert "base says at step 0 to q0: sample 0." in texts(app)  # the baseline's own answer is as it is
+    assert marked(visit(home, monkeypatch, column=COLUMNS, judge=J, words="true", baseline="none")) == []
+    assert marked(visit(home, monkeypatch, column=COLUMNS, judge=J, words="true", view="list")) == []
+
+
+def test_one_answer_is_held_against_the_same_sample_of_step_0_or_another_one(home, monkeypatch):
+    one = answer("run-a", 10, "q0", 1, "", "").response_id
+    assert marked(visit(home, monkeypatch, response=one, judge=J)) == []
+    app = visit(home, monkeypatch, response=one, judge=J, words="true")
+    assert ["-", "base"] in marked(app)[0]
+    assert "base says at step 0 to q0: sample 1. More." in [str(code.value) for code in app.code]
+    assert "Held against: " in said(app)
+    other = answer("run-b", 10, "q0", 3, "", "").response_id
+    app = visit(home, monkeypatch, response=one, judge=J, words="true", against=other)
+    assert ["-", "run-b"] in marked(app)[0]
+    app = visit(home, monkeypatch, response=one, judge=J, words="true", against="<b>nothing</b>")
+    assert "is not here" in said(app)
+    assert marked(app) == []
+
+
+def test_marking_words_of_a_long_answer_says_how_far_it_went(home, monkeypatch):
+    one = visit(home, monkeypatch, response=answer("run-a", 20, "q1", 0, "", "").response_id, words="true")
+    assert "Compared: the beginning of both" in said(one)
+    grid = visit(home, monkeypatch, column=["run-a@20"], question="q1", words="true")
+    assert "The beginning of 9,000 characters" in said(grid)
+    assert max(len(text) for runs in marked(grid) for _, text in runs) < 1500
+
+
+def test_a_page_past_the_last_one_has_a_way_back(home, monkeypatch):
+    app = visit(home, monkeypatch, column=COLUMNS, judge=J, page="99")
+    assert "past the last one" in said(app)
+    (back,) = (button for button in app.button if button.label == "First page")
+    back.click().run()
+    assert "3 questions" in said(app)
 
 
 def test_an_unknown_answer_says_what_to_do(home, monkeypatch):
@@ -164,18 +194,25 @@ def test_without_answers_the_page_says_how_to_get_some(tmp_path, monkeypatch):
     assert "No scored answers yet" in said(visit(home, monkeypatch))
 
 
-@pytest.mark.parametrize("where", ["side by side", "list", "one"])
+@pytest.mark.parametrize("where", ["side by side", "list", "one", "marked", "one marked"])
 def test_hostile_text_is_only_in_elements_that_know_no_markup(home, monkeypatch, where):
-    if where == "one":
-        app = visit(home, monkeypatch, response=answer("run-a", 20, "q0", 0, "", "").response_id)
+    words = {"words": "true"} if "marked" in where else {}
+    if "one" in where:
+        app = visit(home, monkeypatch, response=answer("run-a", 20, "q0", 0, "", "").response_id, **words)
+    elif words:
+        app = visit(home, monkeypatch, column=["run-a@20"], question="q0", **words)
     else:
         app = visit(home, monkeypatch, column=["run-a@20"], baseline="none", view=where)
     for element in app.main:
         content = str(element.proto)
-        kind = type(element).__name__
-        if "example.org" in content and kind not in ("Text", "Code", "Dataframe", "Arrow", "Selectbox"):
+        kind = "Marked" if element.type == "bidi_component" else type(element).__name__
+        if "example.org" in content and kind not in ("Text", "Code", "Dataframe", "Arrow", "Selectbox", "Marked"):
             assert re.search(r"\]\(http", re.sub(r"\\\\(.)", "", content)) is None, kind
-    everything = texts(app) + [str(code.value) for code in app.code]
+    for element in app.get("bidi_component"):
+        assert (element.proto.html_content, element.proto.js_content) == (marked_text.HTML, marked_text.SCRIPT)  # ours alone
+    assert len(marked(app)) == bool(words)
+    drawn = ["".join(text for kind, text in runs if kind != "-") for runs in marked(app)]
+    everything = texts(app) + [str(code.value) for code in app.code] + drawn
     (shown,) = [text for text in everything if "alert(1)" in text]
     assert "⟪U+202E⟫abc⟪U+0000⟫" in shown
     assert "\u202e" not in shown
