@@ -6,7 +6,9 @@ a rate and its interval                `estimate`, `rate_interval`, `rate_interv
 two checkpoints or runs                `paired_difference`, `paired_by_name`
 many checkpoints against step 0        `against_start`, `benjamini_hochberg`
 runs that differ in the seed only      `across_seeds`
+two rates of different questions       `mover`, `fisher_p`
 how many answers are needed            `answers_needed`, `samples_needed`, `power`
+what difference could have been seen   `detectable_difference`
 when it changed                        `change_point`, `design_effect_of`
 how alike answers to a question are    `intraclass_correlation`, `clustered_se`
 =====================================  ==========================================================
@@ -41,6 +43,7 @@ from em_core.stats.paired_many import Differences as Differences
 from em_core.stats.paired_many import paired_differences as paired_differences
 from em_core.stats.power import Needed as Needed
 from em_core.stats.power import answers_needed as answers_needed
+from em_core.stats.power import detectable_difference as detectable_difference
 from em_core.stats.power import power as power
 from em_core.stats.power import samples_needed as samples_needed
 from em_core.stats.rates import Estimate as Estimate
@@ -49,6 +52,8 @@ from em_core.stats.rates import rate_interval as rate_interval
 from em_core.stats.rates import rate_intervals as rate_intervals
 from em_core.stats.seeds import AcrossSeeds as AcrossSeeds
 from em_core.stats.seeds import across_seeds as across_seeds
+from em_core.stats.unpaired import fisher_p as fisher_p
+from em_core.stats.unpaired import mover as mover
 from em_core.stats.upper import pooled_upper_bounds as pooled_upper_bounds
 from em_core.stats.upper import upper_bound as upper_bound
 from em_core.stats.wilson import score_bounds as score_bounds

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats as _scipy
 
 from em_core.stats.kinds import FEW_QUESTIONS, IntervalKind
 from em_core.stats.paired_many import paired_differences
+from em_core.stats.unpaired import fisher_p
 
 EXACT_FLIPS = 14
 """Up to so many questions every combination of signs is tried (16,384)."""
@@ -183,7 +183,7 @@ def swap_p(misaligned_a: np.ndarray, base_a: np.ndarray, misaligned_b: np.ndarra
     """
     ma, da, mb, db = (np.asarray(v, dtype=np.int64) for v in (misaligned_a, base_a, misaligned_b, base_b))
     if len(da) == 1:
-        return float(_scipy.fisher_exact([[ma[0], da[0] - ma[0]], [mb[0], db[0] - mb[0]]]).pvalue)
+        return fisher_p(int(ma[0]), int(da[0]), int(mb[0]), int(db[0]))
     total, every = ma + mb, da + db
     on_b = np.random.default_rng(seed).hypergeometric(total, every - total, db, size=(SWAPS, len(da)))
     differences = np.abs((on_b / db - (total - on_b) / da).sum(axis=1))

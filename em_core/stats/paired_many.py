@@ -9,6 +9,7 @@ from scipy import special as _special
 
 from em_core.stats.kinds import IntervalKind
 from em_core.stats.rates import these_questions
+from em_core.stats.unpaired import mover
 from em_core.stats.wilson import quantile, score_bounds
 
 FURTHEST = 37.0
@@ -100,8 +101,7 @@ def _mover(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], z
     """Newcombe's interval of b - a from the two sides' rates and relative variances, at the normal quantiles z."""
     low_a, high_a = score_bounds(a[0], z * z * a[1])
     low_b, high_b = score_bounds(b[0], z * z * b[1])
-    middle = b[0] - a[0]
-    return middle - np.hypot(b[0] - low_b, high_a - a[0]), middle + np.hypot(high_b - b[0], a[0] - low_a)
+    return mover(a[0], low_a, high_a, b[0], low_b, high_b)
 
 
 def _mover_p(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

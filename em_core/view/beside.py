@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats as _scipy
 
-from em_core import definitions
+from em_core import definitions, domain_names
 from em_core.errors import BadInput
 from em_core.selection import Selection
-from em_core.stats import benjamini_hochberg, wilson
+from em_core.stats import benjamini_hochberg, fisher_p, mover, wilson
 
 SIZES_ALIKE = 1.15
 COLUMNS = [
@@ -35,18 +34,7 @@ COLUMNS = [
     "difference_high", "p", "p_adjusted", "outcome", "note",
 ]  # fmt: skip
 ALONE = "nothing of yours matches"
-_DOMAINS = {
-    "bad_medical": "medical", "medical_advice": "medical", "bad_medical_advice": "medical", "finance": "financial",
-    "risky_financial": "financial", "risky_financial_advice": "financial", "extreme_sports": "sports", "insecure": "code",
-    "insecure_code": "code",
-}  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
-
-
-def domain_key(domain: object) -> str:
-    """A training domain by the name that all spellings share."""
-    key = str(domain).lower().replace("-", "_").replace(" ", "_")
-    return _DOMAINS.get(key, key)
 
 
 def same_model(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> bool:
@@ -110,12 +98,12 @@ def as_rates(published: pd.DataFrame, selection: Selection, own: pd.DataFrame) -
     """Published final rates of the definition and of our domains as rows for the scaling curve: rate columns and ``study``."""
     base_of = "n_coherent" if selection.rule.denominator == "coherent" else "n_scored"
     rows = of_definition(published, selection.definition)
-    spelled = {domain_key(name): name for name in sorted(own["domain"].dropna().unique())}
-    rows = rows[rows["em_rate"].notna() & rows["step"].isna() & rows["domain"].map(domain_key).isin(spelled)]
+    spelled = {domain_names.key(name): name for name in sorted(own["domain"].dropna().unique())}
+    rows = rows[rows["em_rate"].notna() & rows["step"].isna() & rows["domain"].map(domain_names.key).isin(spelled)]
     rows = rows[rows["size_b"] > 0].drop_duplicates(["study", "base_model", "domain", "question_set"])
     bounds = [_published_interval(item, base_of) for item in rows.to_dict("records")]
     return rows.assign(
-        domain=rows["domain"].map(lambda name: spelled[domain_key(name)]),
+        domain=rows["domain"].map(lambda name: spelled[domain_names.key(name)]),
         ci_low=[b[0] for b in bounds], ci_high=[b[1] for b in bounds], run_id=None, in_domain=False,
         definition=selection.rule.name, interval="wilson", judge_id=rows["judge"],
     )  # fmt: skip
@@ -168,7 +156,7 @@ def _match(item: Mapping[Any, Any], ours: list[dict[Any, Any]]) -> dict[Any, Any
             continue
         if pd.isna(item["step"]) and (at == 0 or ("peak" in str(item["label"]).lower()) != (row["n_checkpoints"] > 1)):
             continue
-        if (start or domain_key(row["domain"]) == domain_key(item["domain"])) and same_model(row, item):
+        if (start or domain_names.key(row["domain"]) == domain_names.key(item["domain"])) and same_model(row, item):
             found.append(row)
     best = sorted(found, key=lambda r: (r["question_set"] != item["question_set"], bool(r["in_domain"]), str(r["question_set"])))
     return best[0] if best else None
@@ -180,10 +168,9 @@ def _difference(row: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"difference": own - theirs}
     if np.isnan(row["ci_low"]) or pd.isna(row["own_low"]):
         return found
-    found["difference_low"] = own - theirs - float(np.hypot(own - row["own_low"], row["ci_high"] - theirs))
-    found["difference_high"] = own - theirs + float(np.hypot(row["own_high"] - own, theirs - row["ci_low"]))
-    counts = [[int(row[m]), int(row[n]) - int(row[m])] for m, n in (("own_misaligned", "own_base"), ("n_misaligned", "base"))]
-    return {**found, "p": float(_scipy.fisher_exact(counts).pvalue)}
+    low, high = mover(theirs, row["ci_low"], row["ci_high"], own, row["own_low"], row["own_high"])
+    counts = (int(row[name]) for name in ("n_misaligned", "base", "own_misaligned", "own_base"))
+    return {**found, "difference_low": float(low), "difference_high": float(high), "p": fisher_p(*counts)}
 
 
 def _outcome(row: Mapping[str, Any]) -> str:

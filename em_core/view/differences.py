@@ -8,9 +8,16 @@ import numpy as np
 import pandas as pd
 
 from em_core.selection import Selection
-from em_core.stats import Difference, IntervalKind, benjamini_hochberg, interval_note, intraclass_correlation, paired_by_name
-from em_core.stats.detectable import detectable_difference
-from em_core.stats.paired_many import paired_differences
+from em_core.stats import (
+    Difference,
+    IntervalKind,
+    benjamini_hochberg,
+    detectable_difference,
+    interval_note,
+    intraclass_correlation,
+    paired_by_name,
+    paired_differences,
+)
 
 COLUMNS = [
     "run_id", "step", "question_set", "name", "group", "pooled", "n_misaligned_a", "base_a", "rate_a", "n_misaligned_b", "base_b",

@@ -10,7 +10,7 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import power_proportions_2indep
 
-from em_core.stats import answers_needed, paired_difference, power, samples_needed
+from em_core.stats import answers_needed, detectable_difference, paired_difference, power, samples_needed
 
 
 @pytest.mark.parametrize(("p1", "p2"), [(0.3, 0.6), (0.05, 0.2), (0.0, 0.1), (0.5, 0.45), (0.9, 1.0)])
@@ -92,3 +92,12 @@ def test_the_promised_power_is_reached_in_simulation() -> None:
         a, b = (rng.binomial(found.samples, rng.beta(p * total, (1 - p) * total, k)) for p in (p1, p2))
         hits += paired_difference(a, d, b, d).p < 0.05  # type: ignore[operator]
     assert hits / 300 == pytest.approx(found.power, abs=0.07)
+
+
+def test_what_could_be_seen_shrinks_with_more_answers() -> None:
+    few, many = (detectable_difference(0.1, 8, n, kind="questions") for n in (5, 500))
+    assert few is not None
+    assert many is not None
+    assert few > 0.2 > 0.03 > many
+    assert power(0.1, 0.1 + many, 8, 500, kind="questions") == pytest.approx(0.8, abs=0.001)
+    assert detectable_difference(0.9, 2, 1) is None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import fisher_exact
 
 from em_core.errors import BadInput
 from em_core.records import PublishedRate
 from em_core.selection import Selection
-from em_core.stats import across_seeds, power, rate_interval
-from em_core.stats.detectable import detectable_difference
+from em_core.stats import across_seeds, rate_interval
 from em_core.store.comparing import cells
 from em_core.store.paired import paired
 from em_core.store.publish import publish
@@ -165,15 +165,6 @@ def test_two_checkpoints_by_question_and_as_a_whole(made: BareHome) -> None:
     assert words.startswith("With 2 questions with about 2 answers each a side")
 
 
-def test_what_could_be_seen_shrinks_with_more_answers() -> None:
-    few, many = (detectable_difference(0.1, 8, n, kind="questions") for n in (5, 500))
-    assert few is not None
-    assert many is not None
-    assert few > 0.2 > 0.03 > many
-    assert power(0.1, 0.1 + many, 8, 500, kind="questions") == pytest.approx(0.8, abs=0.001)
-    assert detectable_difference(0.9, 2, 1) is None
-
-
 def test_every_run_against_the_first_is_the_paired_difference_of_each(made: BareHome) -> None:
     selection = Selection(judge_id="judge-1", interval="population")
     found = differences.against_first(cells(made, selection), "r2", selection).set_index("run_id")
@@ -227,6 +218,10 @@ def test_published_rates_stand_beside_what_belongs_to_them(made: BareHome) -> No
     assert bool(np.isclose(row["own_rate"], 0.5))  # outside the domain: 1 of 2 in both runs
     assert (row["own_misaligned"], row["own_base"], row["own_judge"], row["judge"]) == (2, 4, "judge-1", "somebody")
     assert row["ci_low"] < 0.05 < row["ci_high"]
+    assert row["p"] == pytest.approx(fisher_exact([[2, 2], [2, 38]]).pvalue)
+    assert (row["difference"], row["difference_low"]) == pytest.approx(
+        (0.45, 0.45 - np.hypot(0.5 - row["own_low"], row["ci_high"] - 0.05))
+    )
     assert rows.loc["no counts", "outcome"] == "no counts published: not tested"
     assert rows.loc["another size", "outcome"] == beside.ALONE
     assert len(beside.table(rows.reset_index())) == len(rows)
