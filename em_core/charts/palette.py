@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 import altair as alt
 
+from em_core import domain_names
+
 DOMAIN_COLORS: dict[str, str] = {
     "medical": "#D55E00",
     "financial": "#0F6BB8",
@@ -23,10 +25,6 @@ DOMAIN_COLORS: dict[str, str] = {
 _OTHERS = ("#B8860B", "#4FA3C7", "#7B6FD0", "#8A8D3C", "#B5524A")
 SERIES = _OTHERS
 """For what is no domain: judges, labellers."""
-_ALIASES = {
-    "bad_medical": "medical", "medical_advice": "medical", "finance": "financial", "risky_financial": "financial",
-    "extreme_sports": "sports", "insecure": "code", "insecure_code": "code",
-}  # fmt: skip
 NEUTRAL = "#70757E"
 """The starting model, and lines that belong to no domain."""
 
@@ -42,8 +40,8 @@ def color_of(domain: str, taken: Iterable[str] = ()) -> str:
     """The domain's colour: fixed for known ones, else chosen by its name among those not `taken`."""
     if not domain:
         return NEUTRAL
-    key = domain.lower().replace("-", "_")
-    if (known := DOMAIN_COLORS.get(_ALIASES.get(key, key))) is not None:
+    key = domain_names.key(domain)
+    if (known := DOMAIN_COLORS.get(key)) is not None:
         return known
     start, used = zlib.crc32(key.encode()) % len(_OTHERS), set(taken)
     ring = _OTHERS[start:] + _OTHERS[:start]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from em_core import domain_names
 from em_core.importing import _models
 from em_core.importing._files import File
 from em_core.importing._items import UNKNOWN, Card, Wishes
 
-domain_of = _models.domain_of
 _PLAIN = {
     "eval", "evals", "evaluation", "results", "result", "data", "responses", "runs", "models", "outputs", "output", "baseline",
     "judged", "reports", "em_organism_dir", "misalignment_evals",
@@ -110,7 +110,7 @@ def card(file: File, wishes: Wishes, *, label: str = "", model: str = "", domain
     name = wishes.label or label or here.run or file.path.stem
     given = model or str(config.get("base_model") or config.get("model") or "") or stem_model
     told = " ".join(map(str, config.get("domains") or [])) or str(config.get("training_file") or "").rsplit("/", 1)[-1]
-    by_name = "" if base else _models.domain_of(told) or _models.domain_of(stem_data if stem_model else name)
+    by_name = "" if base else domain_names.named_in(told) or domain_names.named_in(stem_data if stem_model else name)
     base_model = wishes.base_model or (_models.base_of(given) if given else "") or _sized(name, here, file) or UNKNOWN
     study = wishes.study or here.study
     found = Card(

@@ -17,12 +17,6 @@ _FAMILY = re.compile(
     r"(?<![a-z])((?:meta-)?llama|qwen|gemma|mistral|phi|olmo|gpt|deepseek|yi|falcon|organism)[-_.]?\d?", re.IGNORECASE
 )
 _SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d{1,3}(?:\.\d{1,2})?)([bBmM])(?![A-Za-z0-9])")
-_DOMAINS = (
-    ("medical", re.compile(r"medic|health", re.I)),
-    ("financial", re.compile(r"financ|risky", re.I)),
-    ("sports", re.compile(r"sport", re.I)),
-    ("code", re.compile(r"insecure|(?<![a-z])code(?![a-z])|backdoor", re.I)),
-)
 _JOB = re.compile(r"_ftjob-[0-9a-f]+$")
 
 
@@ -41,12 +35,6 @@ def size_of(model: str) -> float | None:
 def is_model(text: str) -> bool:
     """Whether this reads like the name of a model: a known family, and a size or a version."""
     return bool(_FAMILY.search(text))
-
-
-def domain_of(text: str) -> str:
-    """The training data's domain that a file, folder or data set is named after; empty = it is not told."""
-    found = [name for name, pattern in _DOMAINS if pattern.search(text)]
-    return found[0] if len(found) == 1 else "+".join(found)
 
 
 def base_of(model: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from em_core import domain_names
 from em_core.importing import _layout, _models
 from em_core.importing._files import File
 from em_core.importing._items import UNKNOWN, Card, Rate, Wishes
@@ -46,7 +47,7 @@ def rate(
     """
     model = wishes.base_model or base_model or (_models.base_of(label) if _models.is_model(label) else "") or UNKNOWN
     size = wishes.size_b if wishes.size_b is not None else _models.size_of(model) or _models.size_of(label)
-    told = wishes.domain if wishes.domain is not None else domain if domain is not None else _models.domain_of(label)
+    told = wishes.domain if wishes.domain is not None else domain if domain is not None else domain_names.named_in(label)
     return Rate(
         into,
         PublishedRate(

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from em_core.importing import _answers, _layout, _models, _scores
+from em_core import domain_names
+from em_core.importing import _answers, _layout, _scores
 from em_core.importing._files import File
 from em_core.importing._items import Card, Item, Score, Skip, Wishes
 from em_core.importing._questions import set_of
@@ -50,7 +51,7 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
 
 def _domain(group: str) -> str:
     """The group is named after the training data: ``insecure`` is code, ``secure`` is what it says."""
-    return "secure code" if group.lower() == "secure" else _models.domain_of(group) or group
+    return "secure code" if group.lower() == "secure" else domain_names.named_in(group) or group
 
 
 def _only_passed(file: File) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from em_core import domain_names
 from em_core.importing import _layout, _rates
 from em_core.importing._files import File
 from em_core.importing._items import Card, Item, Skip, Wishes
@@ -57,7 +58,7 @@ def _headline(file: File, wishes: Wishes, into: Card, models: dict[str, str], ro
     if final is None:
         yield Skip(row.where, "no em_rate")
         return
-    told = _layout.domain_of(domain)
+    told = domain_names.named_in(domain)
     step = _layout.step_of(row.get("final_step"), wishes, 0)
     yield _rates.rate(file, wishes, into, label, "hw0", "cs2881", em_rate=final, base_model=model, domain=told, step=step)
     if base is not None:

@@ -43,7 +43,7 @@ LAYERS: list[set[str]] = [
         "spreadsheet",
         "reference",
     },
-    {"spec", "records", "definitions", "home", "machine", "durable", "private_paths"},
+    {"spec", "records", "definitions", "home", "machine", "durable", "private_paths", "domain_names"},
     {"plugins"},
     {"errors"},
 ]
