@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats as _scipy
 
-
 Numbers = np.ndarray | float
 
 

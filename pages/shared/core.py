@@ -38,7 +38,6 @@ __all__ = [
     "keep_running",
     "means_of",
     "plane",
-    "rates",
     "rates_of",
     "runs",
     "show_error",
@@ -119,16 +118,6 @@ def guarded(stop: bool = True) -> Iterator[None]:
 def generation() -> str:
     """Identity of the published data; a cached load is good while it is the same."""
     return reader.generation(home())
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def _rates(root: str, generation: str, definition: str, interval: Any, judge_id: str | None) -> pd.DataFrame:
-    return store_rates.rates(Home(home().root), definitions.get(definition), interval=interval, judge_id=judge_id)
-
-
-def rates(definition: str = definitions.DEFAULT, interval: str = "questions", judge_id: str | None = None) -> pd.DataFrame:
-    """EM rates of every run, one row per run, step and question set (`em_core.store.rates.rates`)."""
-    return _rates(str(home().root), generation(), definition, interval, judge_id)
 
 
 @st.cache_data(show_spinner=False, max_entries=4)

@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys
 sys.path.insert(0, {root!r})
+from em_core.selection import Selection
 from pages.shared import core, health
-rates = core.rates()
+rates = core.rates_of(Selection())
 health.show(rates[rates["step"] <= {last}], "test", "judge0")
 """
 pytestmark = [
