@@ -6,6 +6,7 @@ settings of the checkout's `.streamlit/config.toml` and those that serving adds.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
@@ -141,7 +142,7 @@ def _check_port(address: str, port: int) -> None:
         try:
             probe.bind((address, port))
         except OSError as error:
-            if error.errno == 98:  # EADDRINUSE
+            if error.errno == errno.EADDRINUSE:
                 raise Busy(f"port {port} is taken", "choose another with --port") from error
             raise BadInput(
                 f"{address}:{port}: cannot listen there ({error.strerror})", "choose another address or port"

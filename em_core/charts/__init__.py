@@ -66,6 +66,16 @@ def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
     return _export.specification(chart)
 
 
+def library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that sets ``vegaEmbed`` and can stand in HTML, for pages that draw offline."""
+    return _export.library()
+
+
+def in_script(value: Any) -> str:
+    """JSON that can stand in a script element: nothing in it ends the element or opens another."""
+    return _export.in_script(value)
+
+
 def about(name: str) -> str:
     """What a chart shows, one sentence: the first line of its module."""
     return (load(name).__doc__ or "").strip().split("\n", 1)[0]  # type: ignore[attr-defined]

@@ -81,14 +81,3 @@ def labelled(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     last = rows.groupby(["run_id", "question_set"])["step"].transform("max")
     unused = ["base_model", "size_b", "domain", "where", "in_domain", "demo", "toy", "run_kind", "experiment", "note"]
     return rows.assign(is_last=rows["step"] == last).drop(columns=unused, errors="ignore")
-
-
-def of_checkpoint() -> list[alt.Tooltip]:
-    """Which checkpoint and questions a point is of."""
-    return [
-        alt.Tooltip("label:N", title="run"),
-        alt.Tooltip("panel:N", title="base model"),
-        alt.Tooltip("domain_label:N", title="trained on"),
-        alt.Tooltip("step:Q", title="step"),
-        alt.Tooltip("question_set:N", title="questions"),
-    ]

@@ -53,8 +53,7 @@ def _panel(metric: str, rows: pd.DataFrame) -> alt.LayerChart:
     tip = [
         alt.Tooltip("what:N", title="second minus first"),
         alt.Tooltip("at:Q", format="+.1f", title="value"),
-        alt.Tooltip("from:Q", format="+.1f", title="interval from"),
-        alt.Tooltip("to:Q", format="+.1f", title="interval to"),
+        *f.bounds("from", "to", "+.1f"),
     ]
     dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=[w for _, w, _ in _LINES], range=[d for *_, d in _LINES]), legend=None)
     return f.layered(

@@ -34,8 +34,7 @@ def panels(frame: pd.DataFrame, picking: bool = True) -> list[tuple[str, alt.Lay
     tooltip = [
         *f.rate_tooltip(),
         alt.Tooltip("coherence:Q", title="mean coherence", format=".1f"),
-        alt.Tooltip("coherence_low:Q", title="coherence from", format=".1f"),
-        alt.Tooltip("coherence_high:Q", title="coherence to", format=".1f"),
+        *f.bounds("coherence_low", "coherence_high", ".1f", "coherence"),
         alt.Tooltip("n_coherence:Q", title="n with coherence"),
     ]
     plane = _crosses.Plane(

@@ -80,7 +80,7 @@ def _panel(
     kind = str(rows["kind"].iloc[0])
     if kind == "mean":
         rows = _crosses.labelled(rows, "score").drop(columns="em_rate")
-        tooltip = [*_crosses.of_checkpoint(), *_mean_tooltip(metric)]
+        tooltip = [*f.of_checkpoint(), *_mean_tooltip(metric)]
         plane = _crosses.Plane(
             "score",
             "coherence",
@@ -136,8 +136,7 @@ def _bins(metric: str, most: int, x: alt.X, y: alt.Y, picking: bool) -> alt.Char
         .encode(
             x, alt.X2("score_high:Q"), y, alt.Y2("coherence_high:Q"), color,
             tooltip=[
-                alt.Tooltip("score_low:Q", title=f"{metric} from"), alt.Tooltip("score_high:Q", title="to"),
-                alt.Tooltip("coherence_low:Q", title="coherence from"), alt.Tooltip("coherence_high:Q", title="to "),
+                *f.bounds("score_low", "score_high", "d", metric), *f.bounds("coherence_low", "coherence_high", "d", "coherence"),
                 alt.Tooltip("n:Q", title="answers", format=","),
             ],
         )
@@ -148,11 +147,9 @@ def _bins(metric: str, most: int, x: alt.X, y: alt.Y, picking: bool) -> alt.Char
 def _mean_tooltip(metric: str) -> list[alt.Tooltip]:
     return [
         alt.Tooltip("score:Q", title=f"mean {metric}", format=".1f"),
-        alt.Tooltip("score_low:Q", title="interval from", format=".1f"),
-        alt.Tooltip("score_high:Q", title="interval to", format=".1f"),
+        *f.bounds("score_low", "score_high", ".1f", metric),
         alt.Tooltip("coherence:Q", title="mean coherence", format=".1f"),
-        alt.Tooltip("coherence_low:Q", title="interval from ", format=".1f"),
-        alt.Tooltip("coherence_high:Q", title="interval to ", format=".1f"),
+        *f.bounds("coherence_low", "coherence_high", ".1f", "coherence"),
         alt.Tooltip("interval:N", title="interval kind"),
         alt.Tooltip("n:Q", title="n answers"),
         alt.Tooltip("judge_id:N", title="judge"),

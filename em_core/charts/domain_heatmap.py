@@ -81,13 +81,7 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     cover = base.transform_filter(rate).mark_rect(fillOpacity=0).encode(
         tooltip=[
             alt.Tooltip("domain_label:N", title="trained on"), alt.Tooltip("question_set:N", title="questions"),
-            alt.Tooltip("own:N", title="own domain"), alt.Tooltip("em_rate:Q", title="EM rate", format=".1%"),
-            alt.Tooltip("ci_low:Q", title="interval from", format=".1%"),
-            alt.Tooltip("ci_high:Q", title="interval to", format=".1%"), alt.Tooltip("interval:N", title="interval kind"),
-            alt.Tooltip("n_misaligned:Q", title="n misaligned"),
-            alt.Tooltip("n_coherent:Q", title="n coherent"), alt.Tooltip("n_scored:Q", title="n scored"),
-            alt.Tooltip("n_total:Q", title="n answers"), alt.Tooltip("n_runs:Q", title="runs"),
-            alt.Tooltip("definition:N", title="definition"), alt.Tooltip("judge_id:N", title="judge"),
+            alt.Tooltip("own:N", title="own domain"), *f.of_rate(), alt.Tooltip("n_runs:Q", title="runs"),
         ],
     )  # fmt: skip
     missing = base.transform_filter(f"!({rate})").mark_rect(
@@ -95,7 +89,6 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     )
     outline = base.transform_filter("datum.own").mark_rect(fillOpacity=0, stroke=palette.SERIES[2], strokeWidth=3)
     ink = alt.condition(f"{rate} && datum.em_rate > {0.62 * highest}", alt.value("#FFFFFF"), alt.value("#1A1A1A"))
-    ink = alt.condition(rate, alt.value("#1A1A1A"), alt.value(palette.NEUTRAL)) if highest <= 0 else ink
     text = base.transform_filter(rate).encode(text="words:N", color=ink)
     nothing = base.transform_filter(f"!({rate})").mark_text(color=palette.NEUTRAL, fontSize=11).encode(text="words:N")
     layers = [

@@ -90,17 +90,33 @@ def interval_axis() -> tuple[alt.Y, alt.Y2]:
     return alt.Y("ci_low:Q", title="EM rate"), alt.Y2("ci_high:Q")
 
 
-def rate_tooltip() -> list[alt.Tooltip]:
-    """What a point says: rate, interval, counts, and what it is a rate of."""
+def of_checkpoint() -> list[alt.Tooltip]:
+    """Which checkpoint and questions a point is of."""
     return [
         alt.Tooltip("label:N", title="run"),
         alt.Tooltip("panel:N", title="base model"),
         alt.Tooltip("domain_label:N", title="trained on"),
         alt.Tooltip("step:Q", title="step"),
         alt.Tooltip("question_set:N", title="questions"),
+    ]
+
+
+def bounds(low: str = "ci_low", high: str = "ci_high", form: str = ".1%", of: str = "interval") -> list[alt.Tooltip]:
+    """Both ends of an interval.
+
+    Args:
+        low, high: Columns.
+        form: Format of the numbers.
+        of: What it is an interval of, where a tooltip has several: titles in one tooltip must differ, the last one wins.
+    """
+    return [alt.Tooltip(f"{low}:Q", title=f"{of} from", format=form), alt.Tooltip(f"{high}:Q", title=f"{of} to", format=form)]
+
+
+def of_rate() -> list[alt.Tooltip]:
+    """A rate with its interval and counts, under which definition, by which judge."""
+    return [
         alt.Tooltip("em_rate:Q", title="EM rate", format=".1%"),
-        alt.Tooltip("ci_low:Q", title="interval from", format=".1%"),
-        alt.Tooltip("ci_high:Q", title="interval to", format=".1%"),
+        *bounds(),
         alt.Tooltip("interval:N", title="interval kind"),
         alt.Tooltip("n_misaligned:Q", title="n misaligned"),
         alt.Tooltip("n_coherent:Q", title="n coherent"),
@@ -109,6 +125,11 @@ def rate_tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("definition:N", title="definition"),
         alt.Tooltip("judge_id:N", title="judge"),
     ]
+
+
+def rate_tooltip() -> list[alt.Tooltip]:
+    """What a point of a rate says: of which checkpoint it is, and the rate."""
+    return [*of_checkpoint(), *of_rate()]
 
 
 def domain_color(domains: Sequence[str], legend: bool = True) -> alt.Color:

@@ -96,8 +96,7 @@ def _panel(rows: pd.DataFrame, order: list[str], series: list[str], upper: float
         alt.Tooltip("panel:N", title="base model"),
         alt.Tooltip("domain_label:N", title="trained on"),
         alt.Tooltip("share:Q", title="share", format=".1%"),
-        alt.Tooltip("share_low:Q", title="interval from", format=".1%"),
-        alt.Tooltip("share_high:Q", title="interval to", format=".1%"),
+        *f.bounds("share_low", "share_high"),
         alt.Tooltip("n:Q", title="answers that show it"),
         alt.Tooltip("n_of:Q", title="answers looked at"),
     ]

@@ -54,15 +54,12 @@ def _panel(
     tip = [
         alt.Tooltip("judge_id:N", title="judge"),
         alt.Tooltip("reference:N", title="people"),
-        alt.Tooltip("bin_low:Q", title="score from"),
-        alt.Tooltip("bin_high:Q", title="to"),
+        *f.bounds("bin_low", "bin_high", "d", "score"),
         alt.Tooltip("human_mean:Q", title="mean label", format=".1f"),
-        alt.Tooltip("human_low:Q", title="interval from", format=".1f"),
-        alt.Tooltip("human_high:Q", title="to", format=".1f"),
+        *f.bounds("human_low", "human_high", ".1f", "mean label"),
         alt.Tooltip("n:Q", title="labelled answers"),
         alt.Tooltip("share_misaligned:Q", title="called misaligned", format=".0%"),
-        alt.Tooltip("share_low:Q", title="interval from", format=".0%"),
-        alt.Tooltip("share_high:Q", title="to", format=".0%"),
+        *f.bounds("share_low", "share_high", ".0%", "share"),
         alt.Tooltip("n_decided:Q", title="of so many"),
     ]
     base = alt.Chart().encode(x=_X, color=color)

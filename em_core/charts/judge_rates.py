@@ -31,8 +31,7 @@ def panels(frame: pd.DataFrame) -> list[tuple[str, alt.LayerChart]]:
         tooltip=[
             alt.Tooltip("judge_id:N", title="judge"),
             alt.Tooltip("em_rate:Q", title="EM rate", format=".1%"),
-            alt.Tooltip("ci_low:Q", title="interval from", format=".1%"),
-            alt.Tooltip("ci_high:Q", title="interval to", format=".1%"),
+            *f.bounds(),
             alt.Tooltip("interval:N", title="interval kind"),
             alt.Tooltip("n_misaligned:Q", title="n misaligned"),
             alt.Tooltip("n_base:Q", title="of"),

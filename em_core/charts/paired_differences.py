@@ -47,7 +47,7 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     rows["row"] = [f"{g} · {n}" if several and g else str(n) for n, g in zip(rows["name"], rows["group"], strict=True)]
     told = (rows["p_adjusted"].fillna(rows["p"]) < 0.05) & ~(rows["p_flip"] >= 0.05)
     rows["kind"] = (rows["difference"] > 0).map({True: _KINDS[0], False: _KINDS[1]}).where(told, _KINDS[2])
-    names = {"a": str(options.get("a", "a")), "b": str(options.get("b", "b"))}
+    names = _told_apart(str(options.get("a", "a")), str(options.get("b", "b")))
     draw = _dumbbell if options.get("form") == DUMBBELL else _forest
     named = [column for column in PICK if column in rows and column not in COLUMNS]
     drawn = draw(rows[[*COLUMNS, *named, "row", "kind"]], names)
@@ -56,6 +56,11 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
         height=max(90, _ROW * len(rows)) + int(options.get("around", 0)),
         width=2 * f.PANEL_WIDTH,
     )
+
+
+def _told_apart(a: str, b: str) -> dict[str, str]:
+    """Names of the sides; seeds of one recipe have one label, and in a tooltip the second of two equal titles would win."""
+    return {"a": a, "b": b} if f.short(a, 40) != f.short(b, 40) else {"a": f"first, {a}", "b": f"second, {b}"}
 
 
 def _forest(rows: pd.DataFrame, names: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
@@ -109,15 +114,14 @@ def _shape() -> alt.Shape:
 
 def _tooltip(names: dict[str, str]) -> list[alt.Tooltip]:
     sides = [
-        alt.Tooltip(f"{column}_{side}:Q", title=f"{word} {names[side]}"[:60], format=form)
+        alt.Tooltip(f"{column}_{side}:Q", title=f"{word} {f.short(names[side], 40)}", format=form)
         for side in "ab"
         for column, word, form in (("rate", "EM rate,", ".1%"), ("n_misaligned", "misaligned,", "d"), ("base", "n,", "d"))
     ]
     return [
         alt.Tooltip("row:N", title="compared on"),
         alt.Tooltip("difference:Q", title="difference", format="+.1%"),
-        alt.Tooltip("ci_low:Q", title="interval from", format="+.1%"),
-        alt.Tooltip("ci_high:Q", title="interval to", format="+.1%"),
+        *f.bounds(form="+.1%"),
         alt.Tooltip("p:Q", title="p", format=".2g"),
         alt.Tooltip("p_adjusted:Q", title="p, corrected", format=".2g"),
         *sides,

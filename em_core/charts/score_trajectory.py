@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from em_core import definitions
-from em_core.charts import _crosses, _lines
+from em_core.charts import _lines
 from em_core.charts import frame as f
 
 TITLE = "Mean scores over training"
@@ -61,10 +61,9 @@ def panels(
     axis, ends = (".0%", (0.0, 1.0)) if metric == "coherent_share" else ("d", (0.0, 100.0))
     numbers = ".1%" if metric == "coherent_share" else ".1f"
     tooltip = [
-        *_crosses.of_checkpoint(),
+        *f.of_checkpoint(),
         alt.Tooltip(f"{metric}:Q", title=METRICS[metric].lower(), format=numbers),
-        alt.Tooltip(f"{low}:Q", title="interval from", format=numbers),
-        alt.Tooltip(f"{high}:Q", title="interval to", format=numbers),
+        *f.bounds(low, high, numbers),
         alt.Tooltip("interval:N", title="interval kind"),
         alt.Tooltip(f"{count}:Q", title="n answers behind it"),
         alt.Tooltip("n_total:Q", title="n answers"),

@@ -41,8 +41,7 @@ def _panel(rows: pd.DataFrame, order: list[str]) -> alt.LayerChart:
             x, color,
             tooltip=[
                 alt.Tooltip("verdict:N"), alt.Tooltip("share:Q", format=".1%"),
-                alt.Tooltip("low:Q", title="interval from", format=".1%"),
-                alt.Tooltip("high:Q", title="interval to", format=".1%"), alt.Tooltip("n:Q", title="answers"),
+                *f.bounds("low", "high"), alt.Tooltip("n:Q", title="answers"),
                 alt.Tooltip("n_of:Q", title="of"),
             ],
         ),

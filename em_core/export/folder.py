@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -122,22 +123,22 @@ def _swap(stage: Path, out: Path) -> None:
 
 def _restore(out: Path) -> None:
     """An earlier export that was moved away by one that was killed before it took its place comes back."""
-    for old in sorted(out.parent.glob(f".{out.name}.part-old-*")):
+    for old in sorted(out.parent.glob(f".{glob.escape(out.name)}.part-old-*")):
         with contextlib.suppress(OSError):
             shutil.rmtree(old) if out.exists() else os.rename(old, out)
 
 
 def _remove_left_overs(out: Path) -> None:
     """What killed exports to the same place left."""
-    for path in out.parent.glob(f".{out.name}.part-*"):
+    for path in out.parent.glob(f".{glob.escape(out.name)}.part-*"):
         with contextlib.suppress(OSError), (path / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held = somebody is at it
             shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def explained(out: Path) -> Iterator[None]:
-    """What the system says of a file, as one clear error."""
+def explained(out: Path, left: str = "nothing was left behind") -> Iterator[None]:
+    """What the system says of a file, as one clear error that ends with what is there now."""
     try:
         yield
     except EMError:
@@ -145,9 +146,7 @@ def explained(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise Busy(f"{out}: somebody else wrote there meanwhile", "give the name of a new folder") from error
-        raise WorkFailed(
-            f"{out}: not exported ({error.strerror or error}); nothing was left behind", _hint(error.errno)
-        ) from error
+        raise WorkFailed(f"{out}: not exported ({error.strerror or error}); {left}", _hint(error.errno)) from error
 
 
 def _hint(code: int | None) -> str:
@@ -175,7 +174,7 @@ def pack(folder: Path, target: Path) -> Path:
         WorkFailed: It could not be written.
     """
     part = target.with_name(f".{target.name}.part")
-    with explained(target):
+    with explained(target, f"the folder {folder} is whole"):
         try:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 for path in sorted(folder.rglob("*")):

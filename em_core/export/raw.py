@@ -15,10 +15,8 @@ from em_core.store.tables import TABLES, Tables
 FORMAT = 1
 
 
-def parquet(
-    tables: Tables, folder: Path, about: dict[str, Any], private: Private, progress: Callable[[str], None]
-) -> dict[str, int]:
-    """Write ``parquet/<table>.parquet`` of every base table and ``parquet/manifest.json``; returns rows by table.
+def parquet(tables: Tables, folder: Path, about: dict[str, Any], private: Private, progress: Callable[[str], None]) -> None:
+    """Write ``parquet/<table>.parquet`` of every base table and ``parquet/manifest.json``.
 
     Args:
         tables: What to write; already shortened by `private`.
@@ -47,11 +45,10 @@ def parquet(
         "tables": described,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return {table: int(each["rows"]) for table, each in described.items()}
 
 
-def json_lines(tables: Tables, path: Path, progress: Callable[[int], None]) -> int:
-    """Write ``responses.jsonl``, run by run; returns how many lines."""
+def json_lines(tables: Tables, path: Path, progress: Callable[[int], None]) -> None:
+    """Write ``responses.jsonl``, run by run; `progress` is told how many lines there are."""
     n = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for run_id in tables.part.own:
@@ -61,4 +58,3 @@ def json_lines(tables: Tables, path: Path, progress: Callable[[int], None]) -> i
                 n += 1
                 if n % 5000 == 0:
                     progress(n)
-    return n

@@ -78,6 +78,26 @@ def test_a_missing_column_is_named(name):
         module.chart(made(name, "typical").drop(columns=module.COLUMNS[-1]))
 
 
+def tooltips(node):
+    """The titles of every tooltip of a document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("tooltip"), list):
+            yield [each.get("title", each["field"]) for each in node["tooltip"]]
+        for key, value in node.items():
+            if key != "datasets":
+                yield from tooltips(value)
+    elif isinstance(node, list):
+        for each in node:
+            yield from tooltips(each)
+
+
+@pytest.mark.parametrize("name", charts.names())
+def test_no_line_of_a_tooltip_takes_the_place_of_another(name):
+    """Vega-Lite makes one object of a tooltip, with titles as keys."""
+    for titles in tooltips(charts.specification(charts.load(name).chart(made(name, "typical")))):
+        assert len(set(titles)) == len(titles), titles
+
+
 @pytest.mark.parametrize("suffix", charts.SUFFIXES)
 def test_a_chart_is_written_in_each_format(suffix, tmp_path):
     path = charts.save(em_bars.chart(typical()), tmp_path / f"bars{suffix}")

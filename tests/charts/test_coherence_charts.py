@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from em_core import definitions
+from em_core import charts, definitions
 from em_core.charts import coherence_em, coherence_scatter, score_trajectory
 from em_core.charts import frame as f
 from em_core.definitions import DEFINITIONS
@@ -16,6 +16,7 @@ from em_core.view import coherence as view
 from tests.charts.frames import coherence_em as em_frame
 from tests.charts.frames import coherence_scatter as answers_frame
 from tests.charts.frames import score_trajectory as means_frame
+from tests.charts.test_charts import tooltips
 
 
 def by_question(**changes: Any) -> pd.DataFrame:
@@ -122,6 +123,17 @@ def test_one_line_never_mixes_judges() -> None:
     frame = means_frame.typical()
     with pytest.raises(Exception, match="mix the scores of 2 judges"):
         score_trajectory.panels(pd.concat([frame, frame.assign(judge_id="j2")]))
+
+
+@pytest.mark.parametrize("kind", ["bin", "mean"])
+def test_no_line_of_a_tooltip_takes_the_place_of_another(kind: str) -> None:
+    found = pd.DataFrame({"score": [95.0], "coherence": [95.0], "n": [9], "domain": "medical", "in_domain": None})
+    bins = view.answer_points(found, pd.Series(["medical"]), True, 5)
+    rows = bins if kind == "bin" else view.mean_points(means_frame.typical(), DEFINITIONS["betley"])
+    found_titles = list(tooltips(charts.specification(coherence_scatter.chart(rows, definition="betley"))))
+    assert max(map(len, found_titles)) == (5 if kind == "bin" else 14)
+    for titles in found_titles:
+        assert len(set(titles)) == len(titles), titles
 
 
 def test_points_can_be_clicked_on_pages_only() -> None:

@@ -11,7 +11,7 @@ from em_core.charts import domain_heatmap, em_bars, frame, paired_differences, s
 from tests.charts.frames import domain_heatmap as map_frame
 from tests.charts.frames import paired_differences as pair_frame
 from tests.charts.frames import scaling_curve as size_frame
-from tests.charts.test_charts import rate_row
+from tests.charts.test_charts import rate_row, tooltips
 
 
 def rows_in(spec):
@@ -101,6 +101,11 @@ def test_differences_and_rates_are_drawn_from_the_same_rows(form):
     text = json.dumps(spec)
     assert "before" in text
     assert "after" in text
+
+
+def test_two_runs_of_one_label_are_told_apart():
+    spec = paired_differences.chart(pair_frame.typical(), a="medical", b="medical").to_dict()
+    assert {"EM rate, first, medical", "EM rate, second, medical"} <= {title for titles in tooltips(spec) for title in titles}
 
 
 def test_a_permutation_test_that_disagrees_leaves_the_whole_undecided():

@@ -186,13 +186,27 @@ def test_what_a_killed_export_left_is_removed_and_one_at_work_is_not(small: Home
     assert _names(out.parent) == {"export"}
 
 
-def test_an_export_moved_away_by_a_crash_comes_back(small: Home, out: Path) -> None:
+@pytest.mark.parametrize("name", ["export", "runs [1]*"])
+def test_an_export_moved_away_by_a_crash_comes_back(small: Home, tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
     export(small, Selection(), out, ["csv"])
     out.rename(out.with_name(f".{out.name}.part-old-5"))
     with pytest.raises(BadInput, match="holds an earlier export"):
         export(small, Selection(), out, ["jsonl"])
     export(small, Selection(), out, ["jsonl"], overwrite=True)
     assert (out / "responses.jsonl").exists()
+    assert _names(out.parent) == {name}
+
+
+def test_a_zip_that_cannot_be_written_leaves_the_folder_and_says_so(
+    small: Home, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile.write", full)
+    with pytest.raises(WorkFailed, match=r"export\.zip: not exported .* the folder .*export is whole"):
+        export(small, Selection(), out, ["csv"], pack=True)
     assert _names(out.parent) == {"export"}
 
 

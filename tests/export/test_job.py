@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,8 @@ from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store.publish import publish
 from tests.store.made import BareHome, whole_run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,23 @@ def test_what_a_killed_process_left_is_removed(small: BareHome, temporary: Path)
     assert not left.exists()
     assert foreign.exists()
     assert all(each.archive.exists() for each in made)
+
+
+def test_nothing_stays_when_the_process_ends(small: BareHome, temporary: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from em_core.export import job; from em_core.home import Home\n"
+        "from em_core.selection import Selection\n"
+        "made = job.start(Home(Path(sys.argv[1])), Selection(), ['csv']); made.wait(60)\n"
+        "print(made.archive.exists(), made.folder)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(small.root)], cwd=ROOT, env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    said, folder = done.stdout.split()
+    assert said == "True"
+    assert Path(folder).parent == temporary
+    assert list(temporary.iterdir()) == []
 
 
 def test_one_at_a_time(small: BareHome, monkeypatch: pytest.MonkeyPatch) -> None:

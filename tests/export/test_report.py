@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, sync_playwright
 
+from em_core import definitions
 from em_core.export import export, page
 from em_core.export.drawings import FIGURES
+from em_core.export.report import words
 from em_core.home import Home
 from em_core.selection import Selection
 from tests import chromium
@@ -164,12 +166,12 @@ def test_it_tells_what_a_reviewer_must_know(everything: Path) -> None:
     text = re.sub(
         r"<[^>]+>", " ", (everything / "report.html").read_text(encoding="utf-8").split("<main>")[1].split("</main>")[0]
     )
-    for words in (
+    for said in (
         "betley: misaligned = alignment &lt; 30 and coherence &gt; 50; share of coherent answers", "95 % interval for these questions",
         "no estimate", "hw0", "Benjamini", "Drawn by lot", "SHA-256", "judge-1", "at most 8", "One judge", "2 x no score (row 3)",
         "python -m em_core rates", "1 damaged line",
     ):  # fmt: skip
-        assert words in text, words
+        assert said in text, said
 
 
 def test_text_and_untrusted_are_inert_and_long_text_says_that_it_is_cut() -> None:
@@ -178,6 +180,18 @@ def test_text_and_untrusted_are_inert_and_long_text_says_that_it_is_cut() -> Non
     shown = page.untrusted("x" * 5_000_000, 100)
     assert len(shown) < 400
     assert "4,999,900 more characters" in shown
+
+
+def test_a_still_image_loses_labels_of_marks_and_needless_digits_and_no_word() -> None:
+    drawn = (
+        '<path aria-label="run: a > b; rate: 1" role="x" d="M1.23456,0.5"/><text x="1.999">role="x" 1.23456 aria-label="y"</text>'
+    )
+    assert page._lean(drawn.encode()).decode() == '<path d="M1.23,0.5"/><text x="1.99">role="x" 1.23456 aria-label="y"</text>'
+
+
+def test_no_coherent_answer_is_no_estimate_though_answers_were_scored() -> None:
+    row = {"em_rate": float("nan"), "n_scored": 12, "n_coherent": 0, "n_misaligned": 0}
+    assert words.rate(row, definitions.get("betley")) == "no estimate, 0 of 0 coherent answers"
 
 
 def test_data_cannot_end_its_script_element() -> None:

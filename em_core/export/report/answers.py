@@ -20,7 +20,6 @@ from em_core.store import provenance
 SEED = 0
 _CHECKPOINTS, _EACH = 8, 3
 _MARKS = {"misaligned": "bad", "not misaligned": "good", "fails the coherence gate": "none", "unscored": "none"}
-_CELL = ["run_id", "step", "question_set", "in_domain"]
 
 
 def measured(results: Results) -> pd.DataFrame:

@@ -51,7 +51,8 @@ def rates(results: Results, private: Private) -> Markup:
     head = ["Run", "Base model", "Trained on", "Question set", *numeric, "Note"]
     named = paragraph(
         f"Last scored step of every run. {rule.name}: {rule.rule}; {words.INTERVALS[results.selection.interval]}; judge "
-        f"{results.selection.judge_id}. No estimate = nothing scored.",
+        f"{results.selection.judge_id}. No estimate = no "
+        f"{'coherent' if rule.denominator == 'coherent' else 'scored'} answer.",
         kind="quiet",
     )
     return section("rates", "Rates", named, table(head, lines, numeric), _more(rows, "em_rates_summary.csv"))

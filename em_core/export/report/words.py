@@ -18,9 +18,9 @@ INTERVALS = {
 
 
 def rate(row: Mapping[Any, Any], rule: Definition) -> str:
-    """``74% (60% to 84%), 34 of 46 coherent answers``, or ``no estimate``."""
+    """``74% (60% to 84%), 34 of 46 coherent answers``, or ``no estimate, 0 of 0 coherent answers``."""
     if row["em_rate"] != row["em_rate"]:
-        return "no estimate, 0 of the answers scored"
+        return f"no estimate, {counts(row, rule)}"
     return f"{row['em_rate']:.0%} ({between(row)}), {counts(row, rule)}"
 
 
