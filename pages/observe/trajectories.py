@@ -48,12 +48,14 @@ def view() -> None:
     with st.container(horizontal=True):
         changed = st.toggle("When does it change?", value=few, key="changes", bind="query-params")
         healthy = st.toggle("Health of these answers", value=few, key="health", bind="query-params")
+        numbers = st.toggle("Numbers behind the chart", value=few, key="numbers", bind="query-params")
     if changed and not selection.pooled:
         changes.show(rates, selection.definition, selection.interval, str(selection.judge_id))
     if healthy and not selection.pooled:
         health.show(rates, "trajectories", selection.judge_id)
-    st.subheader("Numbers behind the chart")
-    tables.rates(rates, "trajectories")
+    if numbers:
+        st.subheader("Numbers behind the chart")
+        tables.rates(rates, "trajectories")
 
 
 view()

@@ -9,11 +9,13 @@ from em_core import definitions
 from em_core.selection import Selection
 from em_core.store.contents import given
 from em_core.view import choosing, headline
+from em_core.view.inert import one_line
 from pages.shared import core, words
 from pages.shared.words import plain
 
 CUSTOM = "custom"
 LAST = "last"
+_MOST_OFFERED = 100
 INTERVALS = {
     "questions": "95% interval for these questions, new answers.",
     "population": "95% interval for questions like these (clustered by question, wider).",
@@ -44,6 +46,7 @@ def select(most: int = choosing.MOST_RUNS, icon: str = "science", judged: bool =
             "Start the demo on [Home](/), your own run on [Launch](/launch), or bring results with [Import](/import).",
         )
         return None
+    lost = _not_here(there)  # before the widgets are drawn: they take out of the address what they do not know
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         rule = definition()
         kind = interval()
@@ -53,6 +56,10 @@ def select(most: int = choosing.MOST_RUNS, icon: str = "science", judged: bool =
         words.no_judge_for(rule)
         return None
     rows = narrow(there if judge_id is None else there[there["judge_id"] == judge_id])
+    if lost:
+        st.warning(
+            f"This address asks for what is not here: {plain(', '.join(lost))}. It is left out.", icon=":material/link_off:"
+        )
     chosen = choosing.selection(rows, str(st.session_state.get("questions", "")), most)
     if chosen.n_runs > len(chosen.run_ids):
         st.caption(
@@ -68,6 +75,23 @@ def select(most: int = choosing.MOST_RUNS, icon: str = "science", judged: bool =
         chosen.in_domain,
         chosen.pooled,  # type: ignore[arg-type]
     )
+
+
+def _not_here(there: pd.DataFrame) -> list[str]:
+    """What the address asks for and no run has: ``run x``; a link of another home, or of a run that was deleted."""
+    known = {
+        "definition": ("definition", [*definitions.DEFINITIONS, CUSTOM]),
+        "interval": ("interval", INTERVALS),
+        "judge": ("judge", there["judge_id"].dropna().unique()),
+        "questions": ("questions", headline.question_choices(there)),
+        **{column: (label.lower(), there[column].astype(str).unique()) for column, label in _COLUMNS.items()},
+    }
+    return [
+        f"{label} {one_line(value, 60)}"
+        for name, (label, values) in known.items()
+        for value in dict.fromkeys(st.query_params.get_all(name))
+        if value not in set(values)
+    ]
 
 
 def definition(default: str = definitions.DEFAULT) -> str:
@@ -108,11 +132,6 @@ def interval() -> str:
         help="\n".join(f"- **{kind}**: {text}" for kind, text in INTERVALS.items()),
     )
     return str(chosen)
-
-
-def log_steps() -> bool:
-    """Whether the step axis is logarithmic."""
-    return bool(st.toggle("Log steps", key="log_steps", bind="query-params", help="Spreads the first steps, where much happens."))
 
 
 def judge(rates: pd.DataFrame, known: pd.DataFrame) -> str | None:
@@ -164,8 +183,27 @@ def _questions(rates: pd.DataFrame) -> str:
 
 def _choose(rates: pd.DataFrame, label: str, column: str) -> pd.DataFrame:
     order = rates.sort_values(["size_b", column])[column] if column == "base_model" else rates[column].sort_values()
-    options = [str(value) for value in order.unique()]
-    if len(options) < 2 and column not in st.query_params:
+    known = [str(value) for value in order.unique()]
+    if len(known) < 2 and column not in st.query_params:
         return rates
-    wanted = st.multiselect(label, options, key=column, bind="query-params", placeholder="All", width=210)
+    if len(known) <= _MOST_OFFERED:
+        wanted = st.multiselect(label, known, key=column, bind="query-params", placeholder="All", width=210)
+    else:
+        wanted = _choose_of_many(rates, label, column, known)
     return rates[rates[column].isin(wanted)] if wanted else rates
+
+
+def _choose_of_many(rates: pd.DataFrame, label: str, column: str, known: list[str]) -> list[str]:
+    """The newest are offered, any other can be typed: a browser takes a fifth of a second to lay out a thousand options."""
+    newest = {str(value) for value in rates[column].drop_duplicates().head(_MOST_OFFERED)}
+    asked = [*st.query_params.get_all(column), *st.session_state.get(column, [])]
+    offered = [value for value in known if value in newest or value in asked]
+    wanted = st.multiselect(
+        label, offered, key=column, bind="query-params", placeholder="All", width=210, accept_new_options=True,
+        help=f"The newest {_MOST_OFFERED} of {len(known):,} are offered; type the name of any other in full.",
+    )  # fmt: skip
+    lost = [value for value in wanted if value not in known]
+    if lost:
+        names = ", ".join(plain(value[:80]) for value in lost[:5])
+        st.caption(f":material/help: {label}: nothing here is called {names}. Names are matched in full.")
+    return [value for value in wanted if value in known]
