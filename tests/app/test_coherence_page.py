@@ -12,18 +12,10 @@ from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.records import JudgeIdentity, Judgement, Response, RunCreated, response_id
 from em_core.store.publish import publish
-from tests.app import synthetic
-from tests.app.test_pages import pytestmark, visit, words
+from tests.app.visiting import said, visit
 
-__all__ = ["pytestmark"]
-
-PAGE = "observe/coherence.py"
+PAGE = "coherence"
 HOSTILE = "<script>alert(1)</script> ![x](http://example.org/x.png) \x1b[31mred \u202egnorw\x00 **bold**"
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory):
-    return synthetic.make_home(tmp_path_factory.mktemp("full"), judges=2)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +69,7 @@ def test_each_view_draws_its_chart(full, monkeypatch, view, expected, definition
 
 def test_answers_come_with_shares_rate_and_correlation(full, monkeypatch):
     app = visit(full, monkeypatch, PAGE, step="180", run_id="organism-1m-medical")
-    text = words(app).replace("\\", "")
+    text = said(app)
     assert "medical: EM rate" in text
     assert "12 answers to 12 questions" in text
     assert "How the two scores go together" in text
@@ -88,15 +80,15 @@ def test_answers_come_with_shares_rate_and_correlation(full, monkeypatch):
 
 def test_the_step_in_the_address_is_the_step_shown(full, monkeypatch):
     start = visit(full, monkeypatch, PAGE, step="0", run_id="organism-1m-medical")
-    assert "EM rate 0.0%" in words(start).replace("\\", "")
+    assert "EM rate 0.0%" in said(start)
     every = visit(full, monkeypatch, PAGE, step="all", run_id="organism-1m-medical")
-    assert "84 answers to 12 questions" in words(every).replace("\\", "")
+    assert "84 answers to 12 questions" in said(every)
 
 
 def test_questions_split_by_domain_are_panels_of_their_own(full, monkeypatch):
     app = visit(full, monkeypatch, PAGE, questions="in and out of domain")
     assert not app.exception
-    text = words(app).replace("\\", "")
+    text = said(app)
     assert "medical · in domain: EM rate" in text
     assert "medical · out of domain: EM rate" in text
 
@@ -104,7 +96,7 @@ def test_questions_split_by_domain_are_panels_of_their_own(full, monkeypatch):
 def test_answers_behind_a_point_are_in_the_address_and_inert(special, monkeypatch):
     app = visit(special, monkeypatch, PAGE, judge="scores", at="answer:5.0:90.0:medical", run_id="special")
     assert not app.exception
-    text = words(app).replace("\\", "")
+    text = said(app)
     assert "20 answers here" in text
     shown = [element.value for element in app.text]
     assert len(shown) == 8
@@ -145,8 +137,7 @@ def test_a_gated_mean_without_a_gate_says_what_to_choose(full, monkeypatch):
     assert "no gate" in app.info[0].value
 
 
-def test_without_runs_it_says_where_to_start(monkeypatch, tmp_path):
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
-    app = visit(Home(tmp_path / "empty"), monkeypatch, PAGE)
+def test_without_runs_it_says_where_to_start(empty, monkeypatch):
+    app = visit(empty, monkeypatch, PAGE)
     assert not app.exception
-    assert "No scored answers yet" in words(app)
+    assert "No scored answers yet" in said(app)

@@ -8,13 +8,11 @@ from em_core.home import Home
 from em_core.records import JudgeIdentity, RunCreated, RunFacts
 from em_core.store.publish import publish
 from tests.app import synthetic
-from tests.app.test_pages import pytestmark, visit, words
+from tests.app.visiting import said, visit
 from tests.published import reading
 from tests.store.made import write
 
-__all__ = ["pytestmark"]
-
-PAGE = "observe/compare.py"
+PAGE = "compare"
 VIEWS = ("Bars", "Heat map", "Scaling", "Differences", "Published")
 
 
@@ -55,7 +53,7 @@ def test_every_view_draws_and_says_its_rule(full, monkeypatch, view):
     assert not app.error
     assert len(app.get("vega_lite_chart")) == (0 if view == "Published" else 1)
     assert len(app.dataframe) == 1
-    assert "share of coherent answers" in words(app)
+    assert "share of coherent answers" in said(app)
 
 
 @pytest.mark.parametrize("at", ["final", "peak", "step"])
@@ -69,7 +67,7 @@ def test_any_checkpoint_can_be_compared(full, monkeypatch, at):
     flagged = [w.value for w in app.warning if "biased upward" in w.value]
     assert bool(flagged) == (at == "peak")
     if at == "peak":
-        assert "highest of 6 noisy checkpoints" in flagged[0].replace("\\", "")
+        assert "highest of 6 noisy checkpoints" in flagged[0]
 
 
 def test_the_heat_map_has_every_question_set_whichever_is_chosen(full, monkeypatch):
@@ -84,9 +82,9 @@ def test_two_checkpoints_of_one_run(full, monkeypatch):
     app = visit(full, monkeypatch, PAGE, judge="judge0", view="Differences", a=run, b=run, a_step="0", b_step="180")
     assert not app.exception
     assert not app.error
-    text = words(app)
+    text = said(app)
     assert "B minus A" in text
-    assert "p = " in text.replace("\\", "")
+    assert "p = " in text
     assert "80% power" in text
     table = app.dataframe[0].value
     assert table["Compared on"].tolist()[-1] == "all questions"
@@ -97,7 +95,7 @@ def test_a_run_against_itself_is_one_message_with_its_fix(full, monkeypatch):
     run = "organism-1m-medical"
     app = visit(full, monkeypatch, PAGE, judge="judge0", view="Differences", a=run, b=run)
     assert not app.exception
-    assert "is compared with itself" in app.error[0].value.replace("\\", "")
+    assert "is compared with itself" in app.error[0].value
 
 
 def test_all_runs_against_the_first(full, monkeypatch):
@@ -105,7 +103,7 @@ def test_all_runs_against_the_first(full, monkeypatch):
         full, monkeypatch, PAGE, judge="judge0", view="Differences", pairs="all against the first", a="organism-1m-medical"
     )
     assert not app.exception
-    assert "corrected for 5 comparisons" in words(app)
+    assert "corrected for 5 comparisons" in said(app)
     assert len(app.dataframe[0].value) == 5
 
 
@@ -137,12 +135,11 @@ def test_published_numbers_stand_beside_ones_own_with_both_judges(imported, monk
 def test_a_definition_without_published_numbers_says_so(full, monkeypatch):
     app = visit(full, monkeypatch, PAGE, judge="judge0", view="Published", definition="custom", rule="alignment<33,none,scored")
     assert not app.exception
-    assert "Nothing published under this definition" in words(app)
+    assert "Nothing published under this definition" in said(app)
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_without_runs_it_says_where_to_start(monkeypatch, tmp_path, view):
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
-    app = visit(Home(tmp_path / "empty"), monkeypatch, PAGE, view=view)
+def test_without_runs_it_says_where_to_start(empty, monkeypatch, view):
+    app = visit(empty, monkeypatch, PAGE, view=view)
     assert not app.exception
-    assert "No scored answers yet" in words(app)
+    assert "No scored answers yet" in said(app)

@@ -9,15 +9,12 @@ import pytest
 from em_core import charts, figures
 from em_core.cli import build_parser
 from em_core.cli.plotting import selection as selection_of
-from em_core.home import Home
 from em_core.selection import Selection
 from pages.shared import gallery
 from tests.app import synthetic
-from tests.app.test_pages import pytestmark, visit, words
+from tests.app.visiting import said, visit
 
-__all__ = ["pytestmark"]
-
-PAGE = "observe/gallery.py"
+PAGE = "gallery"
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +26,6 @@ def full(tmp_path_factory):
 def patient(monkeypatch):
     """All charts of a page in one turn, however slow the machine."""
     monkeypatch.setattr(gallery, "BUDGET_S", 60.0)
-
-
-def at(home: Home, monkeypatch, **query: str):
-    """The gallery at this address (`visit` has a parameter of the name of one of its parts)."""
-    app = visit(home, monkeypatch)
-    for key, value in query.items():
-        app.query_params[key] = value
-    return app.switch_page(PAGE).run()
 
 
 def titles(app) -> list[str]:
@@ -51,7 +40,7 @@ def test_every_chart_is_on_one_of_its_pages(full, monkeypatch):
     assert titles(app)[-gallery.AT_A_TIME :] == [charts.load(name).TITLE for name in gallery.names()[: gallery.AT_A_TIME]]
     assert len(app.get("vega_lite_chart")) >= gallery.AT_A_TIME
     for name in gallery.names()[: gallery.AT_A_TIME]:
-        assert charts.about(name) in words(app).replace("\\", "")
+        assert charts.about(name) in said(app)
 
 
 def test_what_a_selection_lacks_is_said_with_what_to_do(full, monkeypatch):
@@ -65,7 +54,7 @@ def test_one_chart_large_with_its_rules_command_and_data(full, monkeypatch):
     app = visit(full, monkeypatch, PAGE, chart="em_bars", definition="turner")
     assert not app.exception
     assert [str(s.value) for s in app.subheader] == [charts.load("em_bars").TITLE]
-    assert "alignment <= 30" in words(app).replace("\\", "")
+    assert "alignment <= 30" in said(app)
     assert "plot em_bars --out em_bars.svg --definition turner" in app.code[0].value
     assert set(app.dataframe[0].value["definition"]) == {"turner"}
 
@@ -86,7 +75,7 @@ def test_open_and_back_are_in_the_address(full, monkeypatch):
 
 
 def test_the_second_page_is_a_link(full, monkeypatch):
-    app = at(full, monkeypatch, page="2")
+    app = visit(full, monkeypatch, PAGE, page="2")
     assert not app.exception
     second = gallery.names()[gallery.AT_A_TIME : 2 * gallery.AT_A_TIME]
     assert [charts.load(name).TITLE in titles(app) for name in second] == [True] * len(second)
@@ -94,7 +83,7 @@ def test_the_second_page_is_a_link(full, monkeypatch):
 
 @pytest.mark.parametrize("query", [{"page": "99"}, {"page": "x"}, {"chart": "nonsense"}, {"chart": "../../etc/passwd"}])
 def test_a_wrong_address_is_the_first_page(full, monkeypatch, query):
-    app = at(full, monkeypatch, **query)
+    app = visit(full, monkeypatch, PAGE, **query)
     assert not app.exception
     assert not app.error
     assert len(app.get("vega_lite_chart")) >= 1
@@ -112,11 +101,10 @@ def test_charts_that_wait_for_their_turn_are_placeholders(full, monkeypatch):
     assert app.run().get("vega_lite_chart")
 
 
-def test_without_runs_it_says_where_to_start(monkeypatch, tmp_path):
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
-    app = visit(Home(tmp_path / "empty"), monkeypatch, PAGE)
+def test_without_runs_it_says_where_to_start(empty, monkeypatch):
+    app = visit(empty, monkeypatch, PAGE)
     assert not app.exception
-    assert "No scored answers yet" in words(app)
+    assert "No scored answers yet" in said(app)
 
 
 def test_small_cards_have_one_legend_for_all_panels(full, monkeypatch):

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from em_core.home import Home
 from em_core.labels import Desk, Given
 from em_core.store import labels
 from em_core.store.publish import publish
 from tests.agreement import made_judges
 from tests.agreement.made_judges import MILD, STRICT, WORDS
+from tests.app.visiting import button, said, visit
 from tests.store import made
 
-ROOT = Path(__file__).resolve().parents[2]
-JUDGES, LABEL = (str(ROOT / "pages" / "measure" / name) for name in ("judges.py", "label.py"))
+JUDGES, LABEL = "judges", "label"
 SECRETS = ["secret", STRICT, MILD, WORDS, "model-a", "model-b", "made-"]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def no_demo(monkeypatch, tmp_path):
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
+pytestmark = pytest.mark.usefixtures("no_demo")
 
 
 @pytest.fixture(scope="module")
@@ -41,26 +31,9 @@ def fresh(tmp_path):
     return made_judges.make_home(tmp_path / "fresh", people=False)
 
 
-def visit(home: Home, monkeypatch, page: str, **query: str | list[str]) -> AppTest:
-    monkeypatch.setenv("EM_HOME", str(home.root))
-    monkeypatch.setenv("EM_NO_SUPERVISOR", "1")
-    app = AppTest.from_file(str(ROOT / "tests" / "app" / "measure_main.py"), default_timeout=60)
-    app.run()
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page(page).run()
-    assert not app.exception
-    return app
-
-
 def everything(app: AppTest) -> str:
     """All that the page sends to the browser, widgets and their keys included, as one text."""
     return "\n".join(str(element.proto) for element in app.main) + json.dumps(dict(app.query_params))
-
-
-def said(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.warning, app.info, app.error, app.subheader, app.header)
-    return "\n".join(re.sub(r"\\(.)", r"\1", str(element.value)) for kind in kinds for element in kind)
 
 
 def test_judges_are_compared_with_intervals_counts_and_the_rules_in_words(full, monkeypatch):
@@ -116,7 +89,7 @@ def test_judges_that_share_no_answer_are_not_compared(fresh, monkeypatch):
 
 def begin(home, monkeypatch, labeller="anna") -> AppTest:
     app = visit(home, monkeypatch, LABEL, labeller=labeller)
-    next(button for button in app.button if button.label == "Draw and begin").click().run()
+    button(app, "Draw and begin").click().run()
     assert not app.exception
     return app
 
@@ -161,12 +134,12 @@ def test_a_note_goes_with_its_answer_only(fresh, monkeypatch):
 def test_exact_scores_can_be_given_and_half_of_them_is_refused(fresh, monkeypatch):
     app = begin(fresh, monkeypatch)
     app.number_input(key="alignment-0").set_value(33)
-    next(b for b in app.button if b.label == "Save these scores").click().run()
+    button(app, "Save these scores").click().run()
     assert "a score is missing" in said(app)
     assert not Desk(fresh, "anna").given()
     app.number_input(key="alignment-0").set_value(33)
     app.number_input(key="coherence-0").set_value(80)
-    next(b for b in app.button if b.label == "Save these scores").click().run()
+    button(app, "Save these scores").click().run()
     assert list(Desk(fresh, "anna").given().values()) == [Given(33.0, 80.0)]
 
 
@@ -208,7 +181,7 @@ def test_a_megabyte_on_one_line_is_cut_until_all_is_wanted(tmp_path, monkeypatch
     home = made_judges.make_home(tmp_path / "home", people=False, text="x" * 1_000_000)
     app = begin(home, monkeypatch)
     assert max(len(text.value) for text in app.text) < 5000
-    next(b for b in app.button if b.label == "Show all 1,000,000 characters").click().run()
+    button(app, "Show all 1,000,000 characters").click().run()
     assert len(app.code[0].value) == 1_000_000
     say(app, "1")
     assert not app.code

@@ -8,60 +8,16 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.records import RunState
 from em_core.specs_io import read_spec
 from em_core.supervisor.launch import launch
-from tests.app import synthetic
+from tests.app.visiting import button, said, visit
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["start/overview.py", "run/launch.py", "run/live.py", "observe/trajectories.py"]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory):
-    return synthetic.make_home(tmp_path_factory.mktemp("full"), judges=2)
-
-
-@pytest.fixture
-def no_demo(monkeypatch, tmp_path):
-    """A home without anything, not even the shipped demonstration."""
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
-    return Home(tmp_path / "empty")
-
-
-def visit(home: Home, monkeypatch, page: str = PAGES[0], **query: str) -> AppTest:
-    monkeypatch.setenv("EM_HOME", str(home.root))
-    monkeypatch.setenv("EM_NO_SUPERVISOR", "1")
-    app = AppTest.from_file(str(ROOT / "pages" / "main.py"), default_timeout=60)
-    app.run()
-    for key, value in query.items():
-        app.query_params[key] = value
-    app.switch_page(page).run()
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (
-        app.title,
-        app.header,
-        app.subheader,
-        app.markdown,
-        app.caption,
-        app.error,
-        app.warning,
-        app.info,
-        app.success,
-        app.code,
-    )
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+PAGES = ["", "launch", "live", "trajectories"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -73,15 +29,15 @@ def test_a_page_with_runs_shows_no_error(page, full, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_an_empty_home_says_what_to_do_next(page, no_demo, monkeypatch):
-    app = visit(no_demo, monkeypatch, page)
+def test_an_empty_home_says_what_to_do_next(page, empty, monkeypatch):
+    app = visit(empty, monkeypatch, page)
     assert not app.exception
     assert not app.error
-    if page != "run/launch.py":
-        assert "demo" in words(app).lower()
+    if page != "launch":
+        assert "demo" in said(app).lower()
 
 
-@pytest.mark.parametrize("page", [PAGES[0], PAGES[2], PAGES[3]])
+@pytest.mark.parametrize("page", ["", "live", "trajectories"])
 def test_an_unusable_home_is_said_with_its_fix_and_without_traceback(page, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     app = visit(Home(tmp_path / "file"), monkeypatch, page)
@@ -91,13 +47,13 @@ def test_an_unusable_home_is_said_with_its_fix_and_without_traceback(page, tmp_p
 
 def test_home_shows_the_key_numbers_with_interval_and_n(full, monkeypatch):
     app = visit(full, monkeypatch)
-    assert re.search(r"n = \d+", words(app))
-    assert re.search(r"\d+ of \d+ coherent", words(app))
-    assert "toys" in words(app)
+    assert re.search(r"n = \d+", said(app))
+    assert re.search(r"\d+ of \d+ coherent", said(app))
+    assert "toys" in said(app)
 
 
 def test_two_judges_are_never_in_one_chart(full, monkeypatch):
-    app = visit(full, monkeypatch, PAGES[3])
+    app = visit(full, monkeypatch, "trajectories")
     (first,) = set(app.dataframe[-1].value["judge_id"])
     assert first.startswith("organism-exact")  # the demonstration's: it scored most
     app.selectbox(key="judge").select("judge1").run()
@@ -116,69 +72,69 @@ def test_two_judges_are_never_in_one_chart(full, monkeypatch):
     ],
 )
 def test_the_link_is_the_view(query, column, values, full, monkeypatch):
-    app = visit(full, monkeypatch, PAGES[3], **query)
+    app = visit(full, monkeypatch, "trajectories", **query)
     assert not app.exception
     assert set(app.dataframe[-1].value[column]) == values
 
 
 def test_trajectories_name_the_definitions_rule_and_start_at_the_baseline(full, monkeypatch):
-    app = visit(full, monkeypatch, PAGES[3])
-    assert "share of coherent answers" in words(app).replace("\\", "")
+    app = visit(full, monkeypatch, "trajectories")
+    assert "share of coherent answers" in said(app)
     assert 0 in set(app.dataframe[-1].value["step"])
 
 
 def test_launch_shows_plan_command_and_yaml(full, monkeypatch):
-    app = visit(full, monkeypatch, PAGES[1])
+    app = visit(full, monkeypatch, "launch")
     code = "\n".join(element.value for element in app.code)
     assert "em_core launch organism" in code
     assert "organism-medical-misaligned" in code
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["Steps"] == "180"
-    assert not next(b for b in app.button if b.label == "Launch this run").disabled
+    assert not button(app, "Launch this run").disabled
 
 
 def test_a_problem_of_the_data_is_shown_and_blocks_the_launch(full, monkeypatch):
-    app = visit(full, monkeypatch, PAGES[1])
+    app = visit(full, monkeypatch, "launch")
     app.number_input(key="organism:train.batch_size").set_value(4096).run()
     assert any("batch" in str(error.value) for error in app.error)
-    assert next(b for b in app.button if b.label == "Launch this run").disabled
+    assert button(app, "Launch this run").disabled
 
 
 def test_another_preset_fills_the_form_anew(full, monkeypatch):
-    app = visit(full, monkeypatch, PAGES[1], preset="hw0")
+    app = visit(full, monkeypatch, "launch", preset="hw0")
     assert not app.exception
     assert app.number_input(key="hw0:lora.r").value == 16
     assert app.number_input(key="hw0:train.learning_rate").value == 2e-4
 
 
-def test_an_identical_run_is_said_and_launching_queues_exactly_one(no_demo, monkeypatch):
+def test_an_identical_run_is_said_and_launching_queues_exactly_one(empty, monkeypatch):
     monkeypatch.setattr(
         "pages.shared.plan_panel.launch", lambda home, specs, again: launch(home, specs, again=again, start=False)
     )
-    app = visit(no_demo, monkeypatch, PAGES[1])
-    next(b for b in app.button if b.label == "Launch this run").click().run()
+    app = visit(empty, monkeypatch, "launch")
+    button(app, "Launch this run").click().run()
     assert not app.error
-    assert len(list(no_demo.runs.glob("*/spec.json"))) == 1
+    assert len(list(empty.runs.glob("*/spec.json"))) == 1
     app.run()
     assert any("identical run exists" in str(info.value) for info in app.info)
-    assert next(b for b in app.button if b.label == "Launch this run").disabled
+    assert button(app, "Launch this run").disabled
 
 
-def test_live_shows_the_queue_and_a_stop_needs_a_second_click(no_demo, monkeypatch):
-    (started,) = launch(no_demo, read_spec("organism"), start=False)
-    app = visit(no_demo, monkeypatch, PAGES[2])
-    assert "queued" in words(app)
+def test_live_shows_the_queue_and_a_stop_needs_a_second_click(empty, monkeypatch):
+    (started,) = launch(empty, read_spec("organism"), start=False)
+    app = visit(empty, monkeypatch, "live")
+    assert "queued" in said(app)
     app.button(key=f"keep-{started.run_id}").click().run()
     assert not app.exception
-    assert "stopped" in words(visit(no_demo, monkeypatch, PAGES[2]))
+    assert "stopped" in said(visit(empty, monkeypatch, "live"))
 
 
-def test_a_crashed_run_is_listed_with_reason_and_hint_as_inert_text(no_demo, monkeypatch):
-    (started,) = launch(no_demo, read_spec("organism"), start=False)
+def test_a_crashed_run_is_listed_with_reason_and_hint_as_inert_text(empty, monkeypatch):
+    (started,) = launch(empty, read_spec("organism"), start=False)
     reason = "[link](http://example.org) <img src=x onerror=alert(1)>"
-    with EventWriter(no_demo.run_dir(started.run_id), "worker-1") as events:
+    with EventWriter(empty.run_dir(started.run_id), "worker-1") as events:
         events.write(RunState("run", "failed", reason, "free **memory**", 1))
-    app = visit(no_demo, monkeypatch, PAGES[2])
+    app = visit(empty, monkeypatch, "live")
     assert reason in [element.value for element in app.code]
     assert not any("](http://example.org)" in str(m.value) for m in (*app.markdown, *app.caption))
     assert any("memory" in str(caption.value) and "**memory**" not in str(caption.value) for caption in app.caption)

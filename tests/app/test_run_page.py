@@ -16,16 +16,11 @@ from em_core.specs_io import read_spec
 from em_core.store.publish import publish
 from em_core.supervisor.launch import launch
 from tests.app import synthetic
-from tests.app.test_pages import visit as visit_any
-from tests.app.test_pages import words
+from tests.app.visiting import button, said, visit
 
-PAGE = "observe/run.py"
+PAGE = "run"
 RUN, OTHER = "organism-1m-medical", "organism-1m-financial"
 EVIL = "[link](http://example.org) <img src=x onerror=alert(1)> \x1b[31mred"
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +50,16 @@ def _weights(path: Path) -> None:
 
 @pytest.fixture
 def page(home: Home, monkeypatch: pytest.MonkeyPatch):
-    def visit(**query: str) -> AppTest:
-        app = visit_any(home, monkeypatch, PAGE, **query)
+    def open_run(**query: str) -> AppTest:
+        app = visit(home, monkeypatch, PAGE, **query)
         assert not app.exception
         assert "http://example.org)" not in "".join(
             str(m.value) for m in (*app.markdown, *app.caption) if "](http" in str(m.value)
         )
-        assert "\x1b" not in words(app)
+        assert "\x1b" not in said(app)
         return app
 
-    return visit
+    return open_run
 
 
 def tables(app: AppTest) -> list[dict[str, list[object]]]:
@@ -73,18 +68,18 @@ def tables(app: AppTest) -> list[dict[str, list[object]]]:
 
 def test_the_summary_says_state_headline_trust_and_plan(page) -> None:
     app = page(run_id=RUN)
-    said = words(app).replace("\\", "")
-    assert "EM at step 180" in said
-    assert "of 4 coherent, n = 4" in said
-    assert "The run says of itself that it finished." in said
-    assert "One line of its event files was damaged" in said
-    assert "1 of 6 checkpoints are on this machine, complete." in said
+    text = said(app)
+    assert "EM at step 180" in text
+    assert "of 4 coherent, n = 4" in text
+    assert "The run says of itself that it finished." in text
+    assert "One line of its event files was damaged" in text
+    assert "1 of 6 checkpoints are on this machine, complete." in text
     plan = tables(app)[0]
     assert dict(zip(plan["What"], plan["Actual"], strict=True))["Optimizer steps"] == "180"
 
 
 def test_the_denominator_is_the_definitions(page) -> None:
-    assert "of 4 scored" in words(page(run_id=RUN, definition="turner"))
+    assert "of 4 scored" in said(page(run_id=RUN, definition="turner"))
 
 
 def test_an_unknown_run_is_said_and_the_others_can_be_chosen(page) -> None:
@@ -98,7 +93,7 @@ def test_choosing_a_run_puts_its_id_into_the_address(page) -> None:
     app = page(run_id=RUN)
     app.selectbox(key="choice-run_id").select(OTHER).run()
     assert app.query_params["run_id"] in (OTHER, [OTHER])
-    assert OTHER in words(app).replace("\\", "")
+    assert OTHER in said(app)
 
 
 def test_checkpoints_name_digest_and_what_is_on_disk(page) -> None:
@@ -108,16 +103,16 @@ def test_checkpoints_name_digest_and_what_is_on_disk(page) -> None:
     assert table["On disk"] == ["starting model", *["not here"] * 5, "present"]
     assert all(n == 12 for n in table["Answers"])
     assert any("of 4 coherent" in str(value) for name, column in table.items() if name.startswith("EM") for value in column)
-    next(button for button in app.button if button.label == "Verify every file").click().run()
+    button(app, "Verify every file").click().run()
     assert tables(app)[0]["On disk"][-1] == "verified"
 
 
 def test_the_difference_names_what_differs_and_nothing_else(page, home: Home) -> None:
     app = page(**{"run_id": RUN, "with": OTHER})
-    said = words(app).replace("\\", "")
-    assert "They differ only in data.0.source" in said
+    text = said(app)
+    assert "They differ only in data.0.source" in text
     assert tables(app)[0]["Field"] == ["data.0.source"]
-    assert "not known here" in words(page(**{"run_id": RUN, "with": "nobody"})).replace("\\", "")
+    assert "not known here" in said(page(**{"run_id": RUN, "with": "nobody"}))
 
 
 def test_the_spec_can_be_taken_along_and_the_command_is_whole(page) -> None:
@@ -142,23 +137,23 @@ def test_read_only_mode_looks_at_no_files(page, monkeypatch: pytest.MonkeyPatch)
     assert not page(run_id=RUN, section="Log").code
     app = page(run_id=RUN, section="Checkpoints")
     assert set(tables(app)[0]["On disk"]) == {"starting model", "not here"}
-    assert not [button for button in app.button if button.label == "Verify every file"]
-    assert "as recorded" in words(app).replace("\\", "")
+    assert "Verify every file" not in [each.label for each in app.button]
+    assert "as recorded" in said(app)
 
 
 @pytest.mark.parametrize("section", ["Summary", "Spec", "Checkpoints", "Training", "Judging", "Health", "Reproduce", "Log"])
 def test_an_imported_run_says_what_is_not_known(page, section: str) -> None:
     app = page(run_id="imported-x", section=section)
     assert not app.error
-    said = words(app).replace("\\", "")
+    text = said(app)
     if section == "Summary":
-        assert "as its files say" in said
+        assert "as its files say" in text
     if section == "Reproduce":
-        assert "x.csv" in said
-        assert "alice" not in said
-        assert "7 of 10 rows imported" in said
-        assert "row 4" in said
-        assert "em_core launch" not in said
+        assert "x.csv" in text
+        assert "alice" not in text
+        assert "7 of 10 rows imported" in text
+        assert "row 4" in text
+        assert "em_core launch" not in text
 
 
 @pytest.mark.parametrize("section", ["Spec", "Training", "Judging", "Health"])
@@ -170,41 +165,39 @@ def test_a_runs_other_sections_show_no_error(page, section: str) -> None:
 
 def test_a_starting_model_has_its_rates_and_names_the_runs_that_share_it(page) -> None:
     app = page(run_id="base-organism-1m")
-    said = words(app).replace("\\", "")
-    assert "EM at step 0, the starting model" in said
-    assert "step 0 of 2 runs" in said
+    text = said(app)
+    assert "EM at step 0, the starting model" in text
+    assert "step 0 of 2 runs" in text
     links = "".join(str(element.proto.body) for element in app.get("html"))
     assert f"run?run_id={RUN}" in links
 
 
 def test_judges_are_told_with_identity_and_scores(page) -> None:
     app = page(run_id=RUN, section="Judging")
-    said = [element.value.replace("\\", "") for element in app.subheader]
-    assert {"judge0", "judge1"} <= set(said)
+    names = [element.value.replace("\\", "") for element in app.subheader]
+    assert {"judge0", "judge1"} <= set(names)
     assert any(frame.get("Metric") == ["alignment", "coherence"] for frame in tables(app))
 
 
-def test_a_run_that_is_queued_and_one_that_failed_are_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
-    home = Home(tmp_path / "home")
+def test_a_run_that_is_queued_and_one_that_failed_are_shown(empty: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = empty
     (started,) = launch(home, read_spec("organism"), start=False)
     publish(home)
-    app = visit_any(home, monkeypatch, PAGE)
+    app = visit(home, monkeypatch, PAGE)
     assert not app.exception
     assert not app.error
-    assert "The run is queued" in words(app)
+    assert "The run is queued" in said(app)
     with EventWriter(home.run_dir(started.run_id), "worker-1") as events:
         events.write(RunState("run", "failed", EVIL, "free /home/alice/disk", 1))
     publish(home)
-    app = visit_any(home, monkeypatch, PAGE, run_id=started.run_id)
+    app = visit(home, monkeypatch, PAGE, run_id=started.run_id)
     assert not app.exception
     shown = "\n".join(element.value for element in app.code)
     assert "<img src=x" in shown
     assert "free ~/disk" in shown
 
 
-def test_a_home_without_runs_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
-    app = visit_any(Home(tmp_path / "home"), monkeypatch, PAGE)
+def test_a_home_without_runs_says_what_to_do(empty: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = visit(empty, monkeypatch, PAGE)
     assert not app.exception
-    assert "demo" in words(app).lower()
+    assert "demo" in said(app).lower()

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from em_core.home import Home
-from tests.app import synthetic
-from tests.app.test_pages import pytestmark, visit, words
+from tests.app.visiting import said, visit
 
-__all__ = ["pytestmark"]
-
-PAGE = "measure/thresholds.py"
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory):
-    return synthetic.make_home(tmp_path_factory.mktemp("full"), judges=2)
+PAGE = "thresholds"
 
 
 def test_the_plane_is_drawn_with_the_presets(full, monkeypatch):
@@ -34,15 +25,15 @@ def test_the_plane_is_drawn_with_the_presets(full, monkeypatch):
 def test_a_rule_of_ones_own_is_in_the_link(full, monkeypatch):
     app = visit(full, monkeypatch, PAGE, definition="custom", rule="alignment<=40,coherence>=60,scored")
     assert not app.exception
-    assert "alignment <= 40 and coherence >= 60; share of all scored answers" in words(app).replace("\\", "")
-    there = visit(full, monkeypatch, "observe/trajectories.py", definition="custom", rule="alignment<=40,coherence>=60,scored")
+    assert "alignment <= 40 and coherence >= 60; share of all scored answers" in said(app)
+    there = visit(full, monkeypatch, "trajectories", definition="custom", rule="alignment<=40,coherence>=60,scored")
     assert set(there.dataframe[-1].value["definition"]) == {"alignment<=40,coherence>=60,scored"}
 
 
 def test_a_wrong_rule_is_one_message_with_its_fix(full, monkeypatch):
     app = visit(full, monkeypatch, PAGE, definition="custom", rule="alignment<<40")
     assert not app.exception
-    assert "expected 3" in app.error[0].value.replace("\\", "")
+    assert "expected 3" in app.error[0].value
     assert "Fix:" in app.error[0].value
 
 
@@ -50,11 +41,10 @@ def test_a_wrong_rule_is_one_message_with_its_fix(full, monkeypatch):
 def test_a_definition_that_nobody_scored_says_what_to_do(full, monkeypatch, definition):
     app = visit(full, monkeypatch, PAGE, definition=definition)
     assert not app.exception
-    assert "No judge has scored these answers" in words(app)
+    assert "No judge has scored these answers" in said(app)
 
 
-def test_without_runs_it_says_where_to_start(monkeypatch, tmp_path):
-    monkeypatch.setattr(Home, "demo", property(lambda self: tmp_path / "none"))
-    app = visit(Home(tmp_path / "empty"), monkeypatch, PAGE)
+def test_without_runs_it_says_where_to_start(empty, monkeypatch):
+    app = visit(empty, monkeypatch, PAGE)
     assert not app.exception
-    assert "No scored answers yet" in words(app)
+    assert "No scored answers yet" in said(app)
