@@ -33,8 +33,8 @@ measure.rules(found["rules"])
 rows = found["table"]
 if len(judges) == 1:
     st.info(
-        "One judge alone: there is nothing to compare it with. Score the same answers with another one: "
-        "`python -m em_core judge --judge NAME`.",
+        "One judge alone: there is nothing to compare it with. Score the same answers with another one on [Judge](/judge), or "
+        "with `python -m em_core judge --judge NAME`.",
         icon=":material/info:",
     )
 elif not rows["n_common"].iloc[0]:
@@ -50,15 +50,16 @@ else:
     st.caption(f"Krippendorff's alpha of all {len(judges)} judges, missing scores allowed: {words.plain(together)}.")
 
     st.header("Two judges in detail")
-    other = str(st.selectbox(f"{judges[0]} and", judges[1:], key="other", width=420))
-    if panels.show("judge_scatter", found["points"][other], columns=2, threshold=found["threshold"]):
-        panels.show("bland_altman", found["differences"][other], columns=2)
-        st.caption(
-            "Lines: mean difference and the limits between which 95% of the differences lie, with their "
-            "intervals. A larger point stands for more answers."
-        )
-    st.markdown(f"**What {words.plain(judges[0])} says (rows) and what {words.plain(other)} says (columns)**")
-    st.dataframe(found["confusion"][other], width="content")
+    if st.toggle("Score by score", value=measure.small(), key="detail", bind="query-params", help=measure.EACH_SCORE):
+        other = str(st.selectbox(f"{judges[0]} and", judges[1:], key="other", width=420))
+        if panels.show("judge_scatter", found["points"][other], columns=2, threshold=found["threshold"]):
+            panels.show("bland_altman", found["differences"][other], columns=2)
+            st.caption(
+                "Lines: mean difference and the limits between which 95% of the differences lie, with their "
+                "intervals. A larger point stands for more answers."
+            )
+        st.markdown(f"**What {words.plain(judges[0])} says (rows) and what {words.plain(other)} says (columns)**")
+        st.dataframe(found["confusion"][other], width="content")
 
 st.header("Against people")
 if not st.toggle("Use their labels", value=measure.small(), key="people", bind="query-params", help=measure.LOOKS_AT_ALL):

@@ -127,6 +127,7 @@ def people(judge_ids: list[str], definition: str, interval: str, runs: Sequence[
     return _people(str(core.home().root), core.generation(), judge_ids, definition, interval, **of)
 
 
+EACH_SCORE = "Draws every score of two judges against each other: in a large store that takes a second."
 SMALL = 200_000
 LOOKS_AT_ALL = "Looks for the labelled answers among all answers: in a large store that takes half a second."
 
