@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from em_core.definitions import Definition
+from em_core.store import natural
 from em_core.store.counts import answer_conditions
 
 KEYS = "question_set, question_id, paraphrase, cue"
+_IN_ORDER = f"question_set, {natural.sql('question_id')}, question_id, paraphrase, cue"
 _NARROW = (
     f"run_id, step, {KEYS}, sample, response_id, response_t, alignment, coherence, alignment_reason, coherence_reason, "
     "verdict, verdict_reason, extra"
@@ -120,11 +122,11 @@ WITH answers AS MATERIALIZED ({{answers}}
         AND base.paraphrase = one.paraphrase AND base.cue = one.cue
     GROUP BY ALL
 ), page AS (
-    SELECT *, row_number() OVER (ORDER BY {{order}}, {KEYS}) AS row_number, count(*) OVER () AS n_rows,
+    SELECT *, row_number() OVER (ORDER BY {{order}}, {_IN_ORDER}) AS row_number, count(*) OVER () AS n_rows,
            sum(n_matching) OVER ()::BIGINT AS n_answers,
            substr(md5(concat_ws(chr(31), question_set, question_id, paraphrase, cue)), 1, 8) AS row_id
     FROM lines WHERE n_matching > 0 AND (NOT $differs OR differs)
-    ORDER BY {{order}}, {KEYS} LIMIT $limit OFFSET $offset
+    ORDER BY row_number LIMIT $limit OFFSET $offset
 ), numbered AS (
     SELECT page.row_id, page.row_number, page.n_rows, page.n_answers, page.differs, page.difference, marked.*,
            row_number() OVER (PARTITION BY row_id, place ORDER BY {{inner_order}}, sample, marked.response_id) AS k,
@@ -156,8 +158,9 @@ WITH answers AS ({answers}
 )
 """
 COUNT = "SELECT count(*) AS n_rows FROM matching"
-LISTING = """SELECT * EXCLUDE (extra){n_rows} FROM matching
-ORDER BY {order}, run_id, step, question_set, question_id, paraphrase, cue, sample, response_id LIMIT $limit OFFSET $offset
+LISTING = f"""SELECT matching.* EXCLUDE (extra){{n_rows}} FROM matching LEFT JOIN ({natural.PLACES}) USING (question_id)
+ORDER BY {{order}}, run_id, step, question_set, question_place, question_id, paraphrase, cue, sample, response_id
+LIMIT $limit OFFSET $offset
 """
 
 # The texts of few answers, cut to what is shown; a hit of the search is marked, by the database's own engine.

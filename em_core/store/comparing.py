@@ -10,6 +10,7 @@ from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.records import SIDE_KINDS
 from em_core.selection import Selection
+from em_core.store import natural
 from em_core.store.contents import column_of, contents, given
 from em_core.store.counts import CARD, answer_conditions
 from em_core.store.rates import INSIDE, OUTSIDE
@@ -65,9 +66,10 @@ _WANTED = {
     FINAL: f"QUALIFY {_TRAINED} AND step = max(step) OVER (PARTITION BY run_id)",
     PEAK: f"QUALIFY {_TRAINED}",
 }
-_ALL = "SELECT *, 1 AS n_checkpoints FROM told ORDER BY run_id, question_set, question_id"
+_IN_ORDER = f"run_id, question_set, {natural.sql('question_id')}, question_id"
+_ALL = f"SELECT *, 1 AS n_checkpoints FROM told ORDER BY {_IN_ORDER}"
 # which questions decide: those outside the training domain where the run has any
-_HIGHEST = """, deciding AS (
+_HIGHEST = f""", deciding AS (
     SELECT * FROM told QUALIFY NOT in_domain OR bool_and(in_domain) OVER (PARTITION BY run_id)
 ), heights AS (
     SELECT run_id, step, sum(n_misaligned) / sum(base) AS rate, count(*) OVER (PARTITION BY run_id) AS n_checkpoints
@@ -75,7 +77,7 @@ _HIGHEST = """, deciding AS (
 ), highest AS (
     SELECT * FROM heights QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY rate DESC, step) = 1
 )
-SELECT told.*, n_checkpoints FROM told JOIN highest USING (run_id, step) ORDER BY run_id, question_set, question_id
+SELECT told.*, n_checkpoints FROM told JOIN highest USING (run_id, step) ORDER BY {_IN_ORDER}
 """
 
 

@@ -11,7 +11,7 @@ from em_core.definitions import Definition
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.locate import did_you_mean
-from em_core.store import queries
+from em_core.store import natural, queries
 from em_core.store.counts import counts
 
 KEY = ["question_set", "question_id"]
@@ -97,7 +97,7 @@ def paired(
         )
     numbers = [f"{column}_{side}" for side in "ab" for column in SUMS]
     merged[numbers] = merged[numbers].fillna(0).astype("int64")
-    return Paired(sides[0], sides[1], judge, merged.sort_values(KEY, ignore_index=True))
+    return Paired(sides[0], sides[1], judge, _in_order(merged))
 
 
 def parse_side(text: str) -> tuple[str, int | None]:
@@ -169,6 +169,12 @@ def _of_judge(frame: pd.DataFrame, judge_id: str | None) -> pd.DataFrame:
     others = others[~others.set_index(KEY).index.isin(own.set_index(KEY).index)]
     others[[c for c in SUMS if c != "n_total"]] = 0
     return pd.concat([own, others])[[*KEY, "in_domain", *SUMS]]
+
+
+def _in_order(questions: pd.DataFrame) -> pd.DataFrame:
+    """By set, then as people count."""
+    names = [(each[0], natural.key(each[1])) for each in questions[KEY].astype(str).itertuples(index=False, name=None)]
+    return questions.iloc[sorted(range(len(names)), key=names.__getitem__)].reset_index(drop=True)
 
 
 def _sets(frame: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from em_core.definitions import MISALIGNED_WORDS, VERDICT
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.selection import Selection
+from em_core.store import natural
 from em_core.store.chosen import chosen
 from em_core.store.means import Steps
 from em_core.store.reader import connect
@@ -50,8 +51,9 @@ FROM chosen WHERE {_BOTH} GROUP BY ALL ORDER BY ALL
 _KEYS = f"""
 SELECT run_id, label, source_run_id, domain, step, question_set, question_id, response_id, score, coherence, alignment,
        count(*) OVER () AS n_matching
-FROM chosen WHERE {_BOTH} AND {{place}} AND ($domains IS NULL OR list_contains($domains, domain))
-ORDER BY run_id, step, question_set, question_id, paraphrase, cue, sample, response_id LIMIT $limit OFFSET $offset
+FROM chosen LEFT JOIN ({natural.PLACES}) USING (question_id)
+WHERE {_BOTH} AND {{place}} AND ($domains IS NULL OR list_contains($domains, domain))
+ORDER BY run_id, step, question_set, question_place, question_id, paraphrase, cue, sample, response_id LIMIT $limit OFFSET $offset
 """
 # the runs as literals: a join on response_id alone would read the texts of all runs
 _TEXTS = """

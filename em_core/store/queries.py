@@ -14,6 +14,7 @@ import pandas as pd
 
 from em_core.home import Home
 from em_core.records import SIDE_KINDS
+from em_core.store import natural
 from em_core.store.answers import judgements as judgements
 from em_core.store.answers import responses_page as responses_page
 from em_core.store.counts import counts as counts
@@ -97,10 +98,9 @@ def generations(home: Home, run_ids: Sequence[str] | None = None) -> pd.DataFram
 
 
 def questions(home: Home, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per run, question and paraphrase."""
-    return connect(home).frame(
-        f"SELECT * FROM questions_once WHERE {_OF_RUNS} ORDER BY run_id, question_set, question_id, paraphrase", _listed(run_ids)
-    )
+    """One row per run, question and paraphrase, questions in counting order (q2 before q10)."""
+    order = f"run_id, question_set, {natural.sql('question_id')}, question_id, paraphrase"
+    return connect(home).frame(f"SELECT * FROM questions_once WHERE {_OF_RUNS} ORDER BY {order}", _listed(run_ids))
 
 
 def judges(home: Home) -> pd.DataFrame:

@@ -214,6 +214,6 @@ def _question_ids(selection: Selection, columns: Sequence[Column]) -> list[str]:
     if columns:
         found = _questions(*_here(), tuple({str(s) for p in provenance(columns) for s in p["sources"]}))
         in_sets = found["question_set"].isin(selection.question_sets or found["question_set"])
-        names = sorted({str(name) for name in found.loc[in_sets, "question_id"]})
+        names = list(dict.fromkeys(str(name) for name in found.loc[in_sets, "question_id"]))
     linked = st.query_params.get("question")
     return names if linked in (None, ALL, *names) else [*names, str(linked)]
