@@ -56,7 +56,7 @@ def to_answers(run_id: str, step: int, question_set: str | None = None, question
             anchor("Its run", "run", **parameters(run_id=run_id))
         with core.guarded(stop=False):
             answers = _least_aligned(
-                str(core.home().root), core.generation(), run_id, step, question_set, st.query_params.get("judge")
+                str(core.home().root), core.generation(), run_id, step, question_set, st.session_state.get("judge")
             )
         if answers:
             st.caption(f"Its {len(answers)} least aligned answers:")

@@ -71,7 +71,7 @@ def _two(selection: Selection, form: str) -> None:
     whole = rows.iloc[-1].to_dict()
     st.markdown(f"**B minus A: {words.plain(differences.verdict(whole))}**")
     power = differences.power_words(whole, questions, selection.interval)
-    st.caption(words.plain(" ".join([power, str(whole["note"]).capitalize()])))
+    st.caption(words.plain(" ".join([power, whole["note"][:1].upper() + whole["note"][1:]])))
     names = {"a": f"A, step {side_a.step}", "b": f"B, step {side_b.step}"}
     picked = panels.pick_whole("paired_differences", rows, key="paired", form=form, around=_AROUND, **names)
     if picked:

@@ -34,3 +34,10 @@ def test_a_typed_name_that_no_run_has_is_said(runs, full, monkeypatch):
     app = visit(full, monkeypatch, "trajectories", run_id=[runs[0], "nobody [x](http://y)"])
     assert "nothing here is called nobody [x](http://y)" in said(app)
     assert set(app.dataframe[-1].value["run_id"]) == {runs[0]}
+
+
+def test_what_an_address_asks_for_and_nothing_has_is_said(full, monkeypatch):
+    app = visit(full, monkeypatch, "trajectories", judge="nobody", questions="none", definition="<b>", base_model="organism-1m")
+    assert "asks for what is not here: definition <b>, judge nobody, questions none." in said(app)
+    assert set(app.dataframe[-1].value["base_model"]) == {"organism-1m"}
+    assert "asks for what is not here" not in said(app.run()), "what was taken out of the address is not asked for again"
