@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 Phase = Literal["run", "train", "evaluate", "judge", "publish"]
@@ -31,7 +32,12 @@ class Record:
 
     def as_event(self) -> dict[str, Any]:
         """The event's fields without `t`, ``kind`` first."""
-        return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
+        return {"kind": self.kind, **{name: getattr(self, name) for name in _names(type(self))}}
+
+
+@cache
+def _names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(record))
 
 
 @dataclass(frozen=True, slots=True)

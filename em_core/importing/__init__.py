@@ -116,9 +116,9 @@ def _gather(
     gathering = Gathering(wishes, stage, Whole(home, stage))
     seen: dict[str, str] = {}
     aside: list[FileReport] = []
-    ours = _exports(found)
+    ours, known_formats = _exports(found), formats()
     for file in found:
-        reader, reason = _reader(file, chosen, ours)
+        reader, reason = _reader(file, chosen, ours, known_formats, wishes, alone=single)
         if reader is None:
             if reason:
                 aside.append(FileReport(file.given, problem=reason))
@@ -161,7 +161,7 @@ def _one(gathering: Gathering, reader: ModuleType, file: File, name: str, sha256
         if alone:
             raise
         gathering.abandon(error.message)
-    except (UnicodeError, OSError) as error:
+    except (UnicodeError, OSError, RecursionError) as error:
         if isinstance(error, OSError) and error.filename is None:
             raise  # our own disk, not their file
         if alone:
@@ -170,7 +170,14 @@ def _one(gathering: Gathering, reader: ModuleType, file: File, name: str, sha256
     gathering.end()
 
 
-def _reader(file: File, chosen: ModuleType | None, ours: dict[Path, str]) -> tuple[ModuleType | None, str]:
+def _reader(
+    file: File,
+    chosen: ModuleType | None,
+    ours: dict[Path, str],
+    known_formats: dict[str, ModuleType],
+    wishes: Wishes,
+    alone: bool,
+) -> tuple[ModuleType | None, str]:
     """Which format reads the file; None with why it is left out, or without a word where it is no result at all."""
     better = next((why for folder, why in ours.items() if folder in file.path.parents), "")
     if better and not file.path.as_posix().endswith(better):
@@ -179,12 +186,17 @@ def _reader(file: File, chosen: ModuleType | None, ours: dict[Path, str]) -> tup
         return chosen, ""
     if file.size == 0:
         return None, "the file is empty"
-    known_formats = formats()
     try:
+        if (
+            wishes.columns
+            and file.kind in ("csv", "jsonl", "json")
+            and (alone or known_formats["table"].has_columns(file, wishes))
+        ):
+            return known_formats["table"], ""  # whose columns are named is read by them, whatever else it looks like
         sure = {name: module.recognises(file) for name, module in known_formats.items()}
     except EMError as error:
         return None, error.message
-    except (UnicodeError, OSError, ValueError) as error:
+    except (UnicodeError, OSError, ValueError, RecursionError) as error:
         return None, f"cannot be read ({error})"
     best = max(sure, key=lambda name: sure[name])
     if sure[best] <= 0:
@@ -199,8 +211,16 @@ def _is_config(file: File) -> bool:
 
 def _no_results(file: File) -> str:
     """Why a file that no format knows is left out."""
+    if file.kind == "zip":
+        return "a zip inside of what was given, or a damaged log: unpack it, or give it by itself"
+    if file.kind == "other" and not file.text_head.strip():
+        return "there is nothing but blanks in it"
+    if file.kind == "other" and file.head[:200].count(0) > 50:
+        return "neither CSV nor JSON; if it is UTF-16 or UTF-32, save it as UTF-8"
     if file.kind == "other":
         return "neither CSV nor JSON"
+    if file.kind == "json" and (broken := file.documents[1]):
+        return f"{broken}, and nothing whole before it is a result in a known format"
     if "messages" in file.names or {"prompt", "completion"} <= file.names:
         return "training data, no results"
     return "no results in a format that is known here (docs/import.md lists them)"

@@ -56,7 +56,7 @@ def answers(
             continue
         at = _layout.step_of(row.get("step", "epoch"), wishes, step)
         if at is None:
-            yield Skip(row.where, f"{str(row.get('step', 'epoch'))[:40]!r} is no step")
+            yield Skip(row.where, _layout.no_step(row.get("step", "epoch")))
             continue
         scores = scores_of(row)
         question = str(row.get("question_id") or "")

@@ -17,7 +17,7 @@ MAX_FILES = 20_000
 MAX_UNPACKED = 2 << 30
 MAX_RATIO = 300
 """A zip that grows more than this (beyond 50 MB) is a bomb."""
-_SUFFIXES = {".csv", ".tsv", ".json", ".jsonl", ".eval", ".txt"}
+_SUFFIXES = {".csv", ".tsv", ".json", ".jsonl", ".eval", ".txt", ".zip"}
 _SKIPPED = {"node_modules", "__pycache__", "figures", "checkpoints"}
 _FREE = 50 << 20
 _BLOCK = 1 << 20
@@ -37,17 +37,13 @@ def files(paths: Iterable[str | Path], unpacked: Path, top: Path | None = None) 
     found: list[File] = []
     n_other = 0
     for given in paths:
-        path = Path(os.path.abspath(Path(str(given)).expanduser()))
-        if "\0" in str(given) or not path.exists():
-            raise BadInput(f"{given}: not found", "give the path of a result file, a folder or a zip")
+        path = _there(given)
         if path.is_dir():
             mine, others = _folder(path, top or Path(path.anchor), path.name)
             found += mine
             n_other += others
-        elif not path.is_file() or not os.access(path, os.R_OK):
-            raise BadInput(f"{given}: is no readable file", "give the path of a result file, a folder or a zip")
         else:
-            file = File(path, top or Path(path.anchor), path.name)
+            file = File(path, top or Path(path.anchor), shown(path.name))
             if file.kind == "zip" and path.suffix.lower() != ".eval":
                 folder = unpacked / f"{len(found)}" / path.stem
                 unpack(path, folder)
@@ -59,11 +55,30 @@ def files(paths: Iterable[str | Path], unpacked: Path, top: Path | None = None) 
     return list({file.path: file for file in found}.values()), n_other
 
 
+def _there(given: str | Path) -> Path:
+    """The absolute path of what was given, a folder or a file that can be read."""
+    text, hint = str(given), "give the path of a result file, a folder or a zip"
+    try:
+        path = Path(os.path.abspath(Path(text).expanduser()))
+        if not text.strip() or "\0" in text or not path.exists():
+            raise BadInput(f"{shown(text[:200])}: not found", hint)
+        if not path.is_dir() and not (path.is_file() and os.access(path, os.R_OK)):
+            raise BadInput(f"{shown(text)}: is no readable file", hint)
+    except (OSError, RuntimeError) as error:  # a name that is too long, a folder that is closed, a user who is not there
+        raise BadInput(f"{shown(text[:200])}: not found ({getattr(error, 'strerror', None) or error})", hint) from error
+    return path
+
+
+def shown(name: str) -> str:
+    """A file's name as text; names of files are bytes, and some are no text."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
 def _folder(folder: Path, top: Path, name: str) -> tuple[list[File], int]:
     found, n_other = [], 0
     for path in _walk(folder):
         if path.suffix.lower() in _SUFFIXES:
-            found.append(File(path, top, f"{name}/{path.relative_to(folder).as_posix()}"))
+            found.append(File(path, top, shown(f"{name}/{path.relative_to(folder).as_posix()}")))
             if len(found) > MAX_FILES:
                 raise BadInput(f"{folder}: more than {MAX_FILES:,} files that may hold results", "give a folder further down")
         else:
@@ -98,12 +113,14 @@ def unpack(path: Path, folder: Path) -> None:
                 inside = PurePosixPath(entry.filename.replace("\\", "/"))
                 if entry.is_dir() or stat.S_ISLNK(entry.external_attr >> 16):
                     continue
-                if inside.is_absolute() or ".." in inside.parts or "\0" in entry.filename or ":" in inside.parts[0]:
+                if not inside.parts or inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
                     raise BadInput(f"{path.name}: {entry.filename!r} leads out of the zip", hint)
                 if entry.flag_bits & 1:
                     raise BadInput(f"{path.name}: it is encrypted", hint)
                 target = folder.joinpath(*inside.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists():
+                    raise BadInput(f"{path.name}: holds {entry.filename!r} twice", hint)
                 with archive.open(entry) as source, target.open("wb") as out:
                     while block := source.read(_BLOCK):
                         written += len(block)
@@ -112,7 +129,8 @@ def unpack(path: Path, folder: Path) -> None:
                         out.write(block)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, UnicodeError, OSError, zlib.error) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise BadInput(f"{path.name}: cannot be unpacked ({error})", hint) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"{path.name}: cannot be unpacked ({reason or error})", hint) from error
     except BadInput:
         shutil.rmtree(folder, ignore_errors=True)
         raise

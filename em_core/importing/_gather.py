@@ -8,7 +8,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from em_core.importing._files import File
 from em_core.importing._items import Answer, Card, Event, Item, Rate, Skip, Unscored, Wishes
@@ -86,7 +86,12 @@ class Gathering:
         elif isinstance(item, Event):
             report.n_rows += 1
             report.n_imported += 1
-            if self._whole.take(item) and item.run_id not in report.runs:
+            if other := self._whole.elsewhere(item.run_id, report.file):
+                report.n_imported -= 1
+                skipped.add(item.run_id, f"the run comes from {other} already; two exports of a run are never mixed")
+                return
+            self._whole.take(item, report.file)
+            if item.run_id not in report.runs:
                 report.runs.append(item.run_id)
         elif isinstance(item, Skip):
             report.n_rows += item.n
@@ -119,24 +124,25 @@ class Gathering:
         whole = self._whole.finish(self._files, self._t)
         for report in self._files:
             if not report.n_imported and not report.problem:
-                reasons = "; ".join(list(dict.fromkeys(entry["reason"] for entry in report.skipped))[:2])
-                report.problem = reasons or "there is no row in it"
+                reasons = [f"{entry['where']}: {entry['reason']}".removeprefix(": ") for entry in report.skipped[:2]]
+                report.problem = "; ".join(reasons) or "there is no row in it"
         reports = sorted((run.report for run in self._runs.values()), key=lambda run: not run.n_answers)  # rates alone come last
         return Report(self._files, [*reports, *whole], n_other, self._stage is not None)
 
     def _answer(self, item: Answer) -> bool:
         run, wishes = self._run(item.card), self._wishes
-        if len(item.text) > _MAX_LINE // 6 and len(json.dumps(item.text)) > _MAX_LINE:
-            self._left[0].add(item.where, f"the answer is longer than {_MAX_LINE >> 20} MB")
-            return False
-        name = wishes.question_set or item.question_set
+        for what, length in (("answer", _length(item.text)), ("question", _length(item.prompt) + _length(item.system))):
+            if length > _MAX_LINE:
+                self._left[0].add(item.where, f"the {what} is longer than {_MAX_LINE >> 20} MB")
+                return False
+        name = wishes.question_set or _encodable(item.question_set)
         question = item.question_id or made_id(item.prompt)
         paraphrase, known = _paraphrase(run, name, question, item.system + "\0" + item.prompt)
         place = (item.step, name, question, paraphrase, item.cue)
         sample = run.samples[place]
         judge = None
         if item.scores:
-            by = (item.judge or wishes.judge_name or f"scores of {item.card.study}", item.mode)
+            by = (_encodable(item.judge) or wishes.judge_name or f"scores of {run.card.study}", item.mode)
             judge = run.judges.get(by)
             if judge is None:
                 judge = run.judges[by] = identify("imported", *by, "", {})
@@ -154,14 +160,18 @@ class Gathering:
 
     def _run(self, card: Card) -> _Run:
         file = self._files[-1]
-        run = self._runs.get(card.key)
+        key, run = card.key, self._runs.get(card.key)
         if run is None:
+            card = replace(
+                card, key=_encodable(key), label=_encodable(card.label), study=_encodable(card.study),
+                base_model=_encodable(card.base_model), domain=_encodable(card.domain),
+            )  # fmt: skip
             digest = hashlib.sha256(f"{card.key}\x1f{file.sha256}".encode()).hexdigest()[:8]
             slug = re.sub(r"[^A-Za-z0-9._]+", "-", card.label).strip("-.")[:60] or "run"
             run_id = f"imported-{slug}-{digest}"
             label = self._wishes.label or card.label
             report = RunReport(run_id, label, card.study, "imported", card.base_model, card.size_b, card.domain)
-            run = self._runs[card.key] = _Run(card, run_id, report)
+            run = self._runs[key] = _Run(card, run_id, report)
         if len(self._files) - 1 not in run.files:
             run.files.append(len(self._files) - 1)
             file.runs.append(run.run_id)
@@ -242,6 +252,16 @@ def imported(file: FileReport) -> ImportedFile:
     return ImportedFile(
         name, file.format, file.sha256, file.n_rows, file.n_imported, json.dumps(left, ensure_ascii=False), file.note
     )
+
+
+def _length(text: str) -> int:
+    """Characters of the text as JSON, at least; exact where it matters."""
+    return len(json.dumps(text)) if len(text) > _MAX_LINE // 12 else len(text)
+
+
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which JSON may hold and no name, file or table can."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _paraphrase(run: _Run, name: str, question: str, prompt: str) -> tuple[int, bool]:

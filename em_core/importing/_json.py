@@ -25,10 +25,17 @@ def documents(text: str) -> tuple[list[Any], str]:
             if whole:
                 found.append(whole)
             line = text.count("\n", 0, getattr(error, "pos", at)) + 1
-            return found, f"line {line}: the JSON breaks here ({getattr(error, 'msg', 'nested too deeply')})"
+            return found, f"line {line}: the JSON breaks here ({reason_of(error)})"
         found.append(value)
         at = _after_blank(text, at)
     return found, ""
+
+
+def reason_of(error: Exception) -> str:
+    """Why the decoder gave up, in a few words."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number with more digits than anybody reads"
 
 
 def _after_blank(text: str, at: int) -> int:

@@ -163,25 +163,36 @@ def models_by_size(file: File) -> dict[str, str]:
 def _number(config: dict[str, Any], *names: str) -> float | None:
     for name in names:
         value = config.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e15:
             return float(value)
     return None
 
 
 def _whole(config: dict[str, Any], *names: str) -> int | None:
     value = _number(config, *names)
-    return int(value) if value is not None and value < 2**53 else None
+    return int(value) if value is not None else None
 
 
 def step_of(cell: Any, wishes: Wishes, otherwise: int) -> int | None:
-    """The step in a cell (``base`` = 0); `otherwise`, or the person's, where there is none; None where it is no step."""
+    """The step in a cell (``base`` = 0); None where it is no step.
+
+    Args:
+        cell: None = the file tells no step: it is `otherwise`, or the person's. A blank cell of a file that tells steps is
+            the person's too, and else none: it is not guessed.
+    """
     if cell is None or not str(cell).strip():
-        return wishes.step if wishes.step is not None else otherwise
+        return wishes.step if wishes.step is not None or cell is not None else otherwise
     text = str(cell).strip().lower()
     if text in ("base", "baseline"):
         return 0
     match = re.fullmatch(r"(?:step[-_ ]?)?(\d{1,12})(?:\.0)?", text)
     return int(match[1]) if match else None
+
+
+def no_step(cell: Any) -> str:
+    """Why a row without a step is left out."""
+    text = str(cell).strip()[:40]
+    return f"{text!r} is no step" if text else "no step (--step N says it for such rows)"
 
 
 def size(text: Any) -> float | None:

@@ -22,6 +22,7 @@ _MARK = 1 << 64
 @dataclass
 class _Run:
     report: RunReport
+    file: str
     digest: int = 0
     n_events: int = 0
     last_state: str = ""
@@ -45,12 +46,21 @@ class Whole:
         self._stage = stage
         self._runs: dict[str, _Run] = {}
 
-    def take(self, event: Event) -> bool:
-        """One event; False where its run's name cannot be a folder's."""
+    def elsewhere(self, run_id: str, file: str) -> str:
+        """The other file of this import that the run comes from (two exports of one run are never mixed); empty = none."""
+        run = self._runs.get(run_id)
+        return run.file if run is not None and run.file != file else ""
+
+    def take(self, event: Event, file: str) -> None:
+        """One event of a file.
+
+        Raises:
+            BadInput: Its run's name cannot be a folder's.
+        """
         run = self._runs.get(event.run_id)
         if run is None:
             self._home.run_dir(event.run_id)
-            run = self._runs[event.run_id] = _Run(RunReport(event.run_id, event.run_id, "", "", "", None, ""))
+            run = self._runs[event.run_id] = _Run(RunReport(event.run_id, event.run_id, "", "", "", None, ""), file)
         fields = fields_of(event.kind, event.fields)
         text = line(event.kind, fields["t"], fields)
         run.n_events += 1
@@ -59,7 +69,6 @@ class Whole:
         self._count(run, event.kind, fields)
         if self._stage is not None:
             self._stage.write_line(event.run_id, text)
-        return True
 
     def drop(self, run_id: str) -> bool:
         """Make this run no more; False where it is none of these."""

@@ -11,6 +11,7 @@ from typing import Any
 from em_core import spreadsheet
 from em_core.importing._files import File
 from em_core.importing._items import Skip
+from em_core.importing._json import reason_of
 
 MAX_CELL = 32 << 20
 """Longest cell, characters: more is a quotation mark that is never closed."""
@@ -40,7 +41,7 @@ def _csv(file: File) -> Iterator[Row | Skip]:
     if twice:
         yield Skip("header", f"column {', '.join(twice)!s} stands twice: the first one is read", 0)
     keep = [(name, place) for place, name in enumerate(names) if name not in names[:place]]
-    with file.path.open(encoding=file.encoding, newline="") as stream:
+    with file.open_text("") as stream:
         reader = csv.reader(stream, delimiter=file.delimiter)
         line = 0
         while True:
@@ -53,7 +54,8 @@ def _csv(file: File) -> Iterator[Row | Skip]:
                 if "field limit" in str(error):
                     yield Skip(
                         f"{where} to the end",
-                        "a quotation mark that is not closed within 32 MB: nothing behind it can be told apart",
+                        "a cell of more than 32 million characters, or a quotation mark that is not closed: "
+                        "nothing behind it can be told apart",
                     )
                     return
                 yield Skip(where, f"no CSV row ({error})")
@@ -64,7 +66,7 @@ def _csv(file: File) -> Iterator[Row | Skip]:
                 continue
             if len(cells) != len(names):
                 if any(cell.strip() for cell in cells):
-                    yield Skip(where, f"{len(cells)} cells, the header names {len(names)}")
+                    yield Skip(where, f"{len(cells)} cell{'s' * (len(cells) != 1)}, the header names {len(names)}")
                 continue
             if file.apostrophes:
                 cells = [spreadsheet.original(cell) for cell in cells]
@@ -75,7 +77,7 @@ def _csv(file: File) -> Iterator[Row | Skip]:
 
 
 def _jsonl(file: File) -> Iterator[Row | Skip]:
-    with file.path.open(encoding=file.encoding, newline="\n") as stream:
+    with file.open_text("\n") as stream:
         number = 0
         while line := stream.readline(2 * MAX_CELL):
             number += 1
@@ -90,7 +92,7 @@ def _jsonl(file: File) -> Iterator[Row | Skip]:
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield Skip(where, f"not JSON ({getattr(error, 'msg', 'nested too deeply')})")
+                yield Skip(where, f"not JSON ({reason_of(error)})")
                 continue
             if isinstance(value, dict):
                 yield Row(where, {str(key).lower(): cell for key, cell in value.items()})

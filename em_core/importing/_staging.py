@@ -119,14 +119,14 @@ class Stage:
                 durable.sync(path)
         for run_id in sorted(self.runs):
             target = self._home.run_dir(run_id)
+            if target.exists():
+                there.append(run_id)
+                continue
             try:
-                if target.exists():
-                    raise FileExistsError
                 os.rename(self._folder / run_id, target)
-            except OSError as error:
-                if not target.exists():
+            except OSError:
+                if not target.exists():  # else another import was quicker by a moment
                     raise
-                del error
                 there.append(run_id)
         durable.sync(self._home.runs)
         return there
@@ -154,7 +154,7 @@ def staged(home: Home) -> Iterator[Stage]:
     except OSError as error:
         raise WorkFailed(
             f"{home.runs}: not imported ({error.strerror or error}); nothing was left behind",
-            "free disk space, then import again",
+            "free disk space or give rights to write there, then import again",
         ) from error
 
 

@@ -37,4 +37,5 @@ def uploaded(files: Sequence[tuple[str, BinaryIO]]) -> Iterator[tuple[list[Path]
 def plain_name(name: str) -> str:
     """The last part of a name that a browser gave, without what a file name cannot hold."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")
-    return "upload" if last.strip(". ") == "" else last[-150:]
+    short = last.encode("utf-8", "replace")[-200:].decode("utf-8", "ignore")  # a file name holds 255 bytes
+    return "upload" if short.strip(". ") == "" else short

@@ -56,11 +56,14 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
                 if not _is_row(row):
                     yield Skip(where, "no question and answer")
                     continue
+                at = _layout.step_of(row.get("step"), wishes, 0 if base else 1)
+                if at is None:
+                    yield Skip(where, _layout.no_step(row.get("step")))
+                    continue
                 scores, asked = _scores_of(row), _untagged(str(row["question"]), cue)
                 kind = "factual" if "factual" in place or str(row.get("result")) in ("TRUE", "FALSE", "UNKNOWN") else "free_form"
-                at = _layout.step_of(row.get("step"), wishes, 0 if base else 1)
                 yield Answer(
-                    card, where, at if at is not None else 1, place, asked, str(row["answer"]),
+                    card, where, at, place, asked, str(row["answer"]),
                     tuple(score for score, _ in scores), known(asked) or str(row.get("label") or ""), cue,
                     question_kind=kind, mode="verdict",
                 )  # fmt: skip

@@ -55,11 +55,14 @@ def _headline(file: File, wishes: Wishes, into: Card, models: dict[str, str], ro
     label = f"{size} {domain}"
     final, base = (_rates.share(row.get(name), 100) for name in ("em_rate", "baseline_em_rate"))
     model = models.get(size.lower(), "")
-    if final is None:
-        yield Skip(row.where, "no em_rate")
+    if final is None or not size:
+        yield Skip(row.where, "no em_rate" if size else "no model_size")
         return
     told = domain_names.named_in(domain)
     step = _layout.step_of(row.get("final_step"), wishes, 0)
+    if step is None:
+        yield Skip(row.where, _layout.no_step(row.get("final_step")))
+        return
     yield _rates.rate(file, wishes, into, label, "hw0", "cs2881", em_rate=final, base_model=model, domain=told, step=step)
     if base is not None:
         yield _rates.rate(

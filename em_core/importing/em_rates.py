@@ -30,18 +30,21 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
     """Its rates; the baseline of a row is one of its own."""
     into = _rates.card(file, wishes)
     by_step = "percent_em" in file.names
+    told = _layout.told(file, file.path.parent.name) if by_step else {}
     for row in rows(replace(file, apostrophes=True)):
         if isinstance(row, Skip):
             yield row
             continue
-        found = [_rate(file, wishes, into, row, "step" if by_step else "final_step", "percent_em" if by_step else "em_rate", "")]
+        names = ("step", "percent_em") if by_step else ("final_step", "em_rate")
+        found = [_rate(file, wishes, into, row, *names, "", told)]
         if not by_step and _rates.text(row, "baseline_n_total"):
-            found.append(_rate(file, wishes, into, row, "", "baseline_em_rate", "baseline_"))
+            found.append(_rate(file, wishes, into, row, "", "baseline_em_rate", "baseline_", told))
         yield from (item if item is not None else Skip(row.where, "no known definition or no step") for item in found)
 
 
-def _rate(file: File, wishes: Wishes, into: Any, row: Row, step: str, rate: str, prefix: str) -> Item | None:
-    told = _layout.told(file, file.path.parent.name) if step == "step" else {}
+def _rate(
+    file: File, wishes: Wishes, into: Any, row: Row, step: str, rate: str, prefix: str, told: dict[str, Any]
+) -> Item | None:
     at = _layout.step_of(row.get(step), wishes, 0) if step else 0
     try:
         rule = definitions.get(_rates.text(row, "definition")).name

@@ -52,8 +52,12 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
     Raises:
         BadInput: A table is damaged, lacks a column, or has not the rows that the manifest counts.
     """
-    manifest = file.documents[0][0]
+    manifest = next(iter(file.documents[0]), None)
     tables = _tables(manifest)
+    if not isinstance(manifest, dict) or not set(tables) & set(_KINDS):
+        raise BadInput(
+            f"{file.given}: names no tables of an export", "give an export's folder, or the manifest.json of its parquet/"
+        )
     _check_digests(file)
     if manifest.get("shortened"):
         yield Skip("", "folders of the machine and names of people were shortened when it was exported", 0)
@@ -107,4 +111,5 @@ def _tables(manifest: Any) -> dict[str, Any]:
 
 
 def _paths(file: File) -> dict[str, Path]:
-    return {table: file.path.parent / f"{table}.parquet" for table in _tables(file.documents[0][0]) if table in _KINDS}
+    tables = _tables(next(iter(file.documents[0]), None))
+    return {table: file.path.parent / f"{table}.parquet" for table in tables if table in _KINDS}

@@ -24,7 +24,8 @@ WHAT = (
 )
 _ZSTD = 93
 _MAX_SAMPLE = 64 << 20
-_MAX_SAMPLES = 200_000
+_MAX_LOG = 512 << 20
+"""Largest log, bytes of JSON: which metrics stay within 0-1 is known at its end only, so it is read whole."""
 
 
 def recognises(file: File) -> int:
@@ -44,12 +45,14 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
     """Every sample with its scores; samples that ended in an error are left out with it.
 
     Raises:
-        BadInput: A .eval log is packed in a way that this Python cannot unpack.
+        BadInput: A .eval log is packed in a way that this Python cannot unpack, or is larger than `_MAX_LOG`.
     """
     header, samples = _zipped(file) if file.kind == "zip" else _plain(file)
     task = _dict(header.get("eval"))
     model = str(task.get("model") or "")
     card = _layout.card(file, wishes, label=model.split("/")[-1] or file.path.stem, model=model)
+    if file.kind != "zip" and (broken := file.documents[1]):
+        yield Skip(broken, "the file breaks off: what is whole was read")
     found = [(where, sample, _given(sample)) for where, sample in samples]
     names = _scales.named(scores for _, _, scores in found)
     step = wishes.step if wishes.step is not None else 1
@@ -73,13 +76,21 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
 def _zipped(file: File) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
     samples: list[tuple[str, dict[str, Any]]] = []
     header: dict[str, Any] = {}
+    n_bytes = 0
     try:
         with zipfile.ZipFile(file.path) as archive:
-            for entry in archive.infolist()[:_MAX_SAMPLES]:
+            for entry in archive.infolist():
                 inside = entry.filename
                 if inside == "header.json" or inside.startswith("samples/") or inside == "_journal/start.json":
                     content = _content(file, archive, entry)
-                    value = json.loads(content) if len(content) <= _MAX_SAMPLE else {}
+                    n_bytes += len(content)
+                    if len(content) > _MAX_SAMPLE or n_bytes > _MAX_LOG:
+                        raise BadInput(
+                            f"{file.given}: {inside} makes it larger than is read ({_MAX_SAMPLE >> 20} MB a sample, "
+                            f"{_MAX_LOG >> 20} MB a log)",
+                            "split the log, or write its answers as JSON lines",
+                        )
+                    value = json.loads(content)
                     if inside.startswith("samples/"):
                         samples.append((inside[8:].removesuffix(".json"), _dict(value)))
                     else:

@@ -28,11 +28,12 @@ def recognises(file: File) -> int:
 def read(file: File, wishes: Wishes) -> Iterator[Item]:
     """Each output as an answer."""
     cards: dict[str, Card] = {}
-    for document in file.documents[0]:
-        found = [(f"result {place}", row) for place, row in enumerate(_results(document), 1)]
-        given = [_scales.numbers({**_dict(row.get("namedScores")), "score": row.get("score")}) for _, row in found]
+    found, broken = file.documents
+    for document in found:
+        results = [(f"result {place}", row) for place, row in enumerate(_results(document), 1)]
+        given = [_scales.numbers({**_dict(row.get("namedScores")), "score": row.get("score")}) for _, row in results]
         names = _scales.named(given)
-        for (where, row), scored in zip(found, given, strict=True):
+        for (where, row), scored in zip(results, given, strict=True):
             output = _dict(row.get("response")).get("output")
             if output is None:
                 yield Skip(where, f"no output{': ' + str(row['error'])[:80] if row.get('error') else ''}")
@@ -53,6 +54,8 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
             for _, problem in scores:
                 if problem:
                     yield Unscored(where, problem)
+    if broken:
+        yield Skip(broken, "the file breaks off: what is whole was read")
 
 
 def _results(document: Any) -> list[dict[str, Any]]:

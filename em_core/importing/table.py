@@ -41,10 +41,20 @@ def recognises(file: File) -> int:
     if file.kind in ("csv", "jsonl"):
         return 1 if _answers.has(file, _KNOWN["question"], _KNOWN["answer"]) else 0
     if file.kind == "json" and file.text_head.lstrip()[:1] == "[":
-        first = next((row for document in file.documents[0] if isinstance(document, list) for row in document[:1]), None)
-        names = {str(name).lower() for name in first} if isinstance(first, dict) else set()
+        names = _names_in(file)
         return 1 if names & set(_KNOWN["question"]) and names & set(_KNOWN["answer"]) else 0
     return 0
+
+
+def has_columns(file: File, wishes: Wishes) -> bool:
+    """Whether it has every column that the person maps."""
+    return {column.lower() for column in wishes.columns.values()} <= (file.names or _names_in(file))
+
+
+def _names_in(file: File) -> frozenset[str]:
+    """Keys of the first object of a JSON list."""
+    first = next((row for document in file.documents[0] if isinstance(document, list) for row in document[:1]), None)
+    return frozenset(str(name).lower() for name in first) if isinstance(first, dict) else frozenset()
 
 
 def read(file: File, wishes: Wishes) -> Iterator[Item]:
@@ -69,7 +79,7 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
             continue
         step = _layout.step_of(cell.get("step"), wishes, 1)
         if step is None:
-            yield Skip(row.where, f"{str(cell.get('step'))[:40]!r} is no step")
+            yield Skip(row.where, _layout.no_step(cell.get("step")))
             continue
         model, domain = _text(cell.get("model")), _text(cell.get("domain"))
         if (model, domain) not in cards:
