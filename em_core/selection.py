@@ -21,6 +21,8 @@ class Selection:
         question_sets: None = all.
         in_domain: Only questions in the run's own training domain (True), only others (False), or both (None).
         pooled: Question sets together, the training domain's questions and the others apart (so in_domain is of no use).
+        at: Which checkpoint of each run a figure of one checkpoint shows: ``final``, ``peak`` or a step's number
+            (`em_core.store.comparing.cells`); other figures take no notice.
         judges: For figures of several judges: at least two ids, the first is the reference; empty = all.
     """
 
@@ -32,6 +34,7 @@ class Selection:
     in_domain: bool | None = None
     pooled: bool = False
     judges: tuple[str, ...] = ()
+    at: str = "final"
 
     @property
     def rule(self) -> Definition:

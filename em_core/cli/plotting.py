@@ -15,6 +15,7 @@ from em_core.errors import BadInput, EMError
 from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store import queries
+from em_core.store.comparing import FINAL, PEAK
 from em_core.store.contents import contents
 
 ALL = "all"
@@ -40,6 +41,10 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", metavar="NAMES", help="only runs of these experiments, comma-separated")
     parser.add_argument("--questions", metavar="SETS", help="only these question sets, comma-separated")
     parser.add_argument("--in-domain", choices=("yes", "no"), help="only questions inside (yes) or outside the training domain")
+    parser.add_argument(
+        "--at", metavar="CHECKPOINT", default=FINAL,
+        help=f"for {', '.join(figures.AT_CHOSEN)}: {FINAL} (default), {PEAK} or a step, of each run",
+    )  # fmt: skip
     parser.set_defaults(run=_plot)
 
 
@@ -49,6 +54,8 @@ def _plot(args: argparse.Namespace, home: Home, out: Out) -> int:
     if args.out.suffix.lower() not in figures.SUFFIXES:
         raise BadInput(f"--out: {args.out.name!r} has no known ending", f"use one of: {' '.join(figures.SUFFIXES)}")
     charts.load(args.chart)
+    if args.at != FINAL and args.chart not in figures.AT_CHOSEN:
+        raise BadInput(f"--at: {args.chart} is not of one chosen checkpoint", f"it is for: {', '.join(figures.AT_CHOSEN)}")
     figures.save(args.chart, home, selection(args, home), args.out)
     out.result({"file": str(args.out)}, str(args.out))
     return 0
@@ -78,13 +85,16 @@ def selection(args: argparse.Namespace, home: Home) -> Selection:
     """What the flags select.
 
     Raises:
-        BadInput: Unknown definition, run, experiment or question set; says which there are.
+        BadInput: Unknown definition, checkpoint, run, experiment or question set; says which there are.
     """
     definitions.get(args.definition)
+    if args.at not in (FINAL, PEAK) and not args.at.isdecimal():
+        raise BadInput(f"--at: checkpoint {args.at!r} is unknown", f"use {FINAL}, {PEAK} or a step")
     runs, sets = _known(args, home)
     return Selection(
         args.definition, args.interval, args.judge, runs, sets,
         in_domain=None if args.in_domain is None else args.in_domain == "yes", judges=tuple(listed(args.judges) or ()),
+        at=args.at,
     )  # fmt: skip
 
 

@@ -30,6 +30,10 @@ SUFFIXES = (*charts.SUFFIXES, ".csv")
 """What a figure can be written as: the forms of a chart, and the data behind it."""
 
 
+AT_CHOSEN: tuple[str, ...] = ("domain_heatmap", "em_bars", "paired_differences", "scaling_curve")
+"""Figures of one checkpoint of each run, which `Selection.at` chooses; the others show all checkpoints, or the last."""
+
+
 class FigureModule(Protocol):
     """What every figure module has."""
 
@@ -84,7 +88,12 @@ def archive(home: Home, selection: Selection, suffixes: Sequence[str] = (".png",
     """Every figure that the selection has data for as one zip, with a list of what is in it and what is not, and why."""
     packed, lines = (
         io.BytesIO(),
-        [f"definition: {selection.definition}: {selection.rule.rule}", f"judge: {selection.judge_id}", ""],
+        [
+            f"definition: {selection.definition}: {selection.rule.rule}",
+            f"judge: {selection.judge_id}",
+            f"checkpoint of each run: {selection.at} ({', '.join(AT_CHOSEN)})",
+            "",
+        ],
     )
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name in names():

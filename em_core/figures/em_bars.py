@@ -1,4 +1,4 @@
-"""Final EM rate by training domain and base model, runs pooled."""
+"""EM rate by training domain and base model at one checkpoint of each run, runs pooled."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from em_core.figures import _checkpoint
 from em_core.home import Home
 from em_core.selection import Selection
-from em_core.store.comparing import cells
 from em_core.view import comparing
 
 
@@ -16,6 +16,7 @@ def frame(home: Home, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any
     """As `em_core.figures.FigureModule`.
 
     Raises:
-        BadInput: Several judges scored these runs, and none is named.
+        BadInput: As `em_core.figures._checkpoint.cells`.
     """
-    return comparing.bars(cells(home, selection), selection), {}
+    rows = comparing.bars(_checkpoint.cells(home, selection), selection)
+    return rows, {"notes": _checkpoint.notes(rows, selection)}

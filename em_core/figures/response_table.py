@@ -13,7 +13,7 @@ from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store import answer_details, browse
 from em_core.store.browse import Column, Filter, Query
-from em_core.store.contents import steps
+from em_core.store.contents import contents, steps
 from em_core.view import responses as view
 
 PICKS = {
@@ -76,7 +76,8 @@ def frame(
 
 def _last(home: Home, selection: Selection) -> list[Column]:
     """Step 0 of the first run, then each run's last step."""
-    runs = (selection.run_ids or ())[:MOST_RUNS]
+    every = contents(home)["run_id"].drop_duplicates() if selection.run_ids is None else selection.run_ids
+    runs = tuple(every)[:MOST_RUNS]
     found = steps(home, runs)
     last = found.groupby("run_id")["step"].max()
     trained = [Column(run, int(last[run])) for run in runs if run in last.index]

@@ -1,4 +1,4 @@
-"""Final EM rate over model size, runs pooled, published rates beside."""
+"""EM rate over model size at one checkpoint of each run, runs pooled, published rates beside."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from em_core import reference
+from em_core.figures import _checkpoint
 from em_core.home import Home
 from em_core.selection import Selection
-from em_core.store.comparing import cells
 from em_core.store.published import published
 from em_core.view import beside, comparing
 
@@ -20,11 +20,12 @@ def frame(home: Home, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any
     Published points stand beside models of the field only, not beside toys.
 
     Raises:
-        BadInput: Several judges scored these runs, and none is named.
+        BadInput: As `em_core.figures._checkpoint.cells`.
     """
-    own = comparing.pooled(cells(home, selection), selection)
+    own = comparing.pooled(_checkpoint.cells(home, selection), selection)
     others = pd.concat([reference.read(), reference.typed(published(home))], ignore_index=True)
-    return with_published(own, others, selection)
+    rows, options = with_published(own, others, selection)
+    return rows, {"notes": [*_checkpoint.notes(own, selection), *options.get("notes", ())]}
 
 
 def with_published(own: pd.DataFrame, others: pd.DataFrame, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any]]:

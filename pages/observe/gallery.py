@@ -2,11 +2,16 @@
 
 import streamlit as st
 
-from pages.shared import filters, gallery
+from pages.shared import comparing, core, filters, gallery
 
 st.title("Gallery")
 st.caption("Every chart of the workbench on one selection. Open one to see it large, with the data behind it.")
 
+at = comparing.checkpoint()
 selection = filters.select(most=gallery.RUNS, icon="photo_library")
 if selection is not None:
-    gallery.show(selection)
+    if at == comparing.STEP:
+        with core.guarded():
+            step = comparing.step(selection)
+        at = comparing.FINAL if step is None else str(step)
+    gallery.show(selection.but(at=at))

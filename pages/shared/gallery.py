@@ -16,6 +16,7 @@ from em_core import charts, definitions, figures
 from em_core.errors import EMError
 from em_core.home import Home
 from em_core.selection import Selection
+from em_core.store.comparing import FINAL
 from pages.shared import core, filters, saving
 from pages.shared.words import plain
 
@@ -112,11 +113,18 @@ def _go_on() -> None:
     st.session_state["gallery-waits"] = True
 
 
+def _of(name: str, selection: Selection) -> Selection:
+    """The selection without what the chart takes no notice of, so that it is not drawn anew for it."""
+    return selection if name in figures.AT_CHOSEN else selection.but(at=FINAL)
+
+
 def _card(name: str, selection: Selection) -> None:
-    found = _drawn(str(core.home().root), core.generation(), name, selection, True)
+    found = _drawn(str(core.home().root), core.generation(), name, _of(name, selection), True)
     if found.missing:
         _say_missing(found)
         return
+    if selection.at != FINAL and name in figures.AT_CHOSEN:
+        st.caption("  \n".join(plain(note) for note in found.options.get("notes", ())))
     _small(found.panels)
     with st.container(horizontal=True, vertical_alignment="center"):
         saving.menu(name, found.frame, found.options, f"gallery-{name}")
@@ -136,6 +144,7 @@ def _open(name: str) -> None:
 def _large(name: str, selection: Selection) -> None:
     st.subheader(charts.load(name).TITLE)
     st.caption(plain(charts.about(name)))
+    selection = _of(name, selection)
     found = _drawn(str(core.home().root), core.generation(), name, selection, False)
     if found.missing:
         _say_missing(found)
@@ -160,6 +169,7 @@ def command(name: str, selection: Selection) -> str:
         words += [flag, ",".join(values)] if values else []
     if selection.in_domain is not None:
         words += ["--in-domain", "yes" if selection.in_domain else "no"]
+    words += ["--at", selection.at] if selection.at != FINAL else []
     return shlex.join(words)
 
 

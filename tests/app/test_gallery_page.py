@@ -60,10 +60,23 @@ def test_one_chart_large_with_its_rules_command_and_data(full, monkeypatch):
 
 
 def test_the_command_selects_what_the_page_shows(full):
-    shown = Selection("hw0", "population", "judge1", ("organism-1m-medical",), ("organism-general",), in_domain=False)
+    shown = Selection("hw0", "population", "judge1", ("organism-1m-medical",), ("organism-general",), in_domain=False, at="peak")
     parts = gallery.command("em_bars", shown).split()
     args = build_parser().parse_args(parts[3:])
     assert selection_of(args, full) == shown
+
+
+@pytest.mark.parametrize(
+    ("at", "told"), [({"at": "peak"}, "the highest of"), ({"at": "step", "step": "40"}, "each run at step 40")]
+)
+def test_the_checkpoint_is_in_the_address_and_said_on_small_and_large_charts(full, monkeypatch, at, told):
+    for chart in ({}, {"chart": "em_bars"}):
+        app = visit(full, monkeypatch, PAGE, **at, **chart)
+        assert not app.exception
+        assert any(str(caption.value).find(told) >= 0 for caption in app.caption)
+    assert f"--at {at.get('step', 'peak')}" in app.code[0].value
+    other = visit(full, monkeypatch, PAGE, **at, chart="score_trajectory")
+    assert "--at" not in other.code[0].value
 
 
 def test_open_and_back_are_in_the_address(full, monkeypatch):

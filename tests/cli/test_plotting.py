@@ -96,6 +96,29 @@ def test_what_is_not_here_is_said_and_nothing_is_written(
     assert not file.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "at", "said"),
+    [
+        ("em_bars", "best", "'best' is unknown"),
+        ("em_bars", "77", "no run here has scored answers there"),
+        ("loss_curve", "peak", "it is for: domain_heatmap, em_bars"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_drawn_is_said(
+    name: str, at: str, said: str, home: BareHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "x.svg"
+    assert main(["--home", str(home.root), "plot", name, "--out", str(file), "--judge", "judge-1", "--at", at]) == 2
+    assert said in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_a_step_is_drawn(home: BareHome, tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    assert main(["--home", str(home.root), "plot", "em_bars", "--out", str(file), "--judge", "judge-1", "--at", "1"]) == 0
+    assert set(pd.read_csv(file)["step"]) == {1}
+
+
 @pytest.mark.parametrize(("name", "out"), [("em_bars", "x.pdf"), ("em_bars", "x"), ("all", "x.svg"), ("no_chart", "x.svg")])
 def test_a_wrong_file_or_chart_is_said_before_anything_is_read(name: str, out: str, tmp_path: Path) -> None:
     assert main(["--home", str(tmp_path / "none"), "plot", name, "--out", str(tmp_path / out)]) == 2

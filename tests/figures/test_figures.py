@@ -17,7 +17,7 @@ from em_core.records import HumanLabel, JudgeIdentity, Judgement, TrainMetric
 from em_core.selection import Selection
 from em_core.store.contents import contents
 from em_core.store.publish import publish
-from tests.store.made import BareHome, created, response, whole_run, write
+from tests.store.made import BareHome, created, facts, question, response, scored, whole_run, write
 
 LACKING = {
     "bland_altman": "two judges", "judge_scatter": "two judges", "judge_calibration": "no labels", "verdict_shares": "verdict",
@@ -170,6 +170,57 @@ def test_all_of_them_in_one_zip_with_what_is_not_in_it(demo: tuple[Home, Selecti
     assert not any("bland_altman" in name for name in names)
     assert "bland_altman: left out: this chart is of two judges" in told
     assert "alignment < 30" in told
+
+
+@pytest.fixture(scope="module")
+def risen(tmp_path_factory: pytest.TempPathFactory) -> BareHome:
+    """A run that is misaligned in 4 of 4 answers at step 1 and in 1 of 4 at step 2, its last; another with 2 of 4 and 3 of 4."""
+    made = BareHome(tmp_path_factory.mktemp("risen"))
+    for run_id, model, counts in (("r1", "m-1B", (0, 4, 1)), ("r2", "m-8B", (0, 2, 3))):
+        write(made, run_id, created("medical", base_model=model), facts(size_b=float(model[2])), question("q0"))
+        for step, n in enumerate(counts):
+            write(made, run_id, *scored(run_id, step, [(10.0 if i < n else 90.0, 90.0) for i in range(4)], "q0"))
+    publish(made)
+    return made
+
+
+@pytest.mark.parametrize("name", ["em_bars", "scaling_curve"])
+@pytest.mark.parametrize(
+    ("at", "rates", "told"),
+    [
+        ("final", {"m-1B": 0.25, "m-8B": 0.75}, "each run at its last scored checkpoint"),
+        ("peak", {"m-1B": 1.0, "m-8B": 0.75}, "peak: the highest of 2 noisy checkpoints, biased upward"),
+        ("1", {"m-1B": 1.0, "m-8B": 0.5}, "each run at step 1"),
+    ],
+)
+def test_the_checkpoint_of_each_run_is_chosen_and_said(
+    name: str, at: str, rates: dict[str, float], told: str, risen: BareHome
+) -> None:
+    frame, options = figures.load(name).frame(risen, Selection(judge_id="judge-1", at=at))
+    own = frame[frame["study"].fillna("") == ""] if "study" in frame else frame
+    assert own.set_index("base_model")["em_rate"].to_dict() == pytest.approx(rates)
+    assert told in json.dumps(charts.specification(charts.load(name).chart(frame, **options)))
+
+
+@pytest.mark.parametrize(("at", "rate"), [("final", 0.5), ("peak", 0.875), ("1", 0.75)])
+def test_the_heat_map_pools_the_chosen_checkpoints(at: str, rate: float, risen: BareHome) -> None:
+    frame, options = figures.load("domain_heatmap").frame(risen, Selection(judge_id="judge-1", at=at))
+    assert frame["em_rate"].tolist() == pytest.approx([rate])
+    assert options["notes"]
+
+
+def test_differences_are_of_the_chosen_checkpoints(risen: BareHome) -> None:
+    selection = Selection(judge_id="judge-1", run_ids=("r1", "r2"))
+    differences = [
+        figures.load("paired_differences").frame(risen, selection.but(at=at))[0].query("pooled")["difference"].iloc[0]
+        for at in ("final", "1")
+    ]
+    assert differences == pytest.approx([0.5, -0.5])
+
+
+def test_without_named_runs_the_table_of_answers_is_of_the_newest(judged: BareHome) -> None:
+    frame, _ = figures.load("response_table").frame(judged, Selection(judge_id="judge-1"))
+    assert set(frame["run_id"]) == {"r1"}
 
 
 def test_the_training_domain_narrows_a_figure(demo: tuple[Home, Selection]) -> None:
