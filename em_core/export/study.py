@@ -39,17 +39,21 @@ JUDGED = (
 
 
 def summary(results: Results, path: Path, private: Private) -> None:
-    """Write ``em_rates_summary.csv``: one row per run, question set and in_domain, its last scored step against step 0."""
+    """Write ``em_rates_summary.csv``: one row per run, question set and in_domain, its last scored step against step 0.
+
+    Runs in training that have only their step 0 have no row yet, unless all are such.
+    """
     rates = results.rates
     start = rates[rates["step"] == 0].set_index(["run_id", "question_set", "in_domain"])
-    rows = results.last[results.last["step"] > 0] if (results.last["step"] > 0).any() else results.last
+    result = (results.last["step"] > 0) | (results.last["run_kind"] != "train")  # an imported starting model is itself the result
+    rows = results.last[result] if result.any() else results.last
     rows = rows.sort_values(["size_b", "base_model", "domain", "run_id", "question_set", "in_domain"])
     spreadsheet.write(path, SUMMARY, (_summary(row, start, results, private) for row in rows.to_dict("records")))
 
 
 def _summary(row: dict[Any, Any], start: pd.DataFrame, results: Results, private: Private) -> dict[str, Any]:
     key = (row["run_id"], row["question_set"], row["in_domain"])
-    base: dict[str, Any] = start.loc[[key]].iloc[0].to_dict() if key in start.index else {}
+    base: dict[str, Any] = start.loc[[key]].iloc[0].to_dict() if row["step"] > 0 and key in start.index else {}
     rate, before = _percent(row["em_rate"]), _percent(base.get("em_rate"))
     out = {**row, **_interval(row), "rule": results.rule.rule, "final_step": row["step"], "model_size": size_label(row["size_b"])}
     out |= {"em_rate": rate, "baseline_em_rate": before, "label": private.text(str(row["label"]))}

@@ -14,8 +14,10 @@ from em_core.export import export
 from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store import queries
+from em_core.store.publish import publish
 from em_core.store.rates import rates
 from tests.export.hostile import HOSTILE
+from tests.store.made import BareHome, created, question, scored, whole_run, write
 
 csv.field_size_limit(10_000_000)  # an answer may be longer than Python's own limit
 
@@ -44,6 +46,22 @@ def test_the_summary_has_the_published_columns_and_our_rates(home: Home, made: t
         if row["run_id"] != "alone":
             assert row["em_change"] == pytest.approx(row["em_rate"] - row["baseline_em_rate"], abs=1e-3)
     assert found.loc[found["run_id"] == "alone", "baseline_em_rate"].isna().all()
+
+
+def test_an_imported_starting_model_has_a_row_without_a_change(tmp_path: Path) -> None:
+    made = BareHome(tmp_path / "home")
+    whole_run(made, "tuned")
+    write(made, "begun", created(), question("q1"), *scored("begun", 0, [(90.0, 90.0)], "q1"))
+    write(
+        made, "model", created("", run_kind="imported"), question("q1"), *scored("model", 0, [(90.0, 90.0), (10.0, 90.0)], "q1")
+    )
+    publish(made)
+    export(made, Selection(judge_id="judge-1"), tmp_path / "x", ["csv"])
+    found = pd.read_csv(tmp_path / "x" / "em_rates_summary.csv")
+    assert set(found["run_id"]) == {"tuned", "model"}
+    row = found[found["run_id"] == "model"].iloc[0]
+    assert (row["final_step"], row["em_rate"]) == (0, 50)
+    assert pd.isna(row["em_change"])
 
 
 def test_step_summaries_have_every_step_and_say_what_coherent_means(made: tuple[Path, str]) -> None:
