@@ -32,7 +32,7 @@ def frame(home: Home, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any
             f"{len(judges)} judges scored these answers, the plane is of one", f"choose a judge (--judge): {', '.join(judges)}"
         )
     last = found[found["step"] == found.groupby("run_id")["step"].transform("max")]
-    cells = list(dict.fromkeys(last[["run_id", "step", "question_set"]].itertuples(index=False, name=None)))
+    cells = list(last[["run_id", "step", "question_set", "in_domain"]].itertuples(index=False, name=None))
     rows = plane.plane(home, rule, cells, judges[0] if judges else "", selection.interval)
     runs = last["run_id"].nunique()
     notes = [

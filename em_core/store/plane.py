@@ -27,25 +27,35 @@ _LAST = {">": "ceil({x} / $width) - 1", ">=": "floor({x} / $width)"}
 _CELLS = """
 WITH wanted AS (
     SELECT DISTINCT unnest($runs::VARCHAR[]) AS run_id, unnest($steps::BIGINT[]) AS step,
-           unnest($sets::VARCHAR[]) AS question_set
+           unnest($sets::VARCHAR[]) AS question_set, unnest($inside::BOOLEAN[]) AS in_domain
 ), places AS (
-    SELECT source_run_id, wanted.step, wanted.question_set
+    SELECT DISTINCT source_run_id, wanted.step, wanted.question_set, domain, in_domain
     FROM wanted JOIN appearances AS shown ON shown.run_id = wanted.run_id AND (NOT is_baseline OR wanted.step = 0)
+), topics AS (
+    SELECT run_id, question_set, question_id, max(domain) AS topic FROM questions
+    WHERE domain <> '' AND run_id IN (SELECT source_run_id FROM places) GROUP BY ALL
 ), counted AS (
-    SELECT scores.question_set, question_id, ({first})::BIGINT AS first_threshold,
+    SELECT scores.run_id, scores.step, scores.question_set, question_id, ({first})::BIGINT AS first_threshold,
            coalesce(({last})::BIGINT, -1) AS last_gate, count(*) AS n
-    FROM scores JOIN places ON source_run_id = run_id AND places.step = scores.step AND places.question_set = scores.question_set
+    FROM scores SEMI JOIN places
+        ON source_run_id = scores.run_id AND places.step = scores.step AND places.question_set = scores.question_set
     WHERE judge_id = $judge AND {metric} IS NOT NULL AND run_id IN (SELECT source_run_id FROM places)
     GROUP BY ALL
+), told AS (
+    SELECT counted.*, topic FROM counted LEFT JOIN topics USING (run_id, question_set, question_id)
 )
-SELECT question_set || chr(31) || question_id AS question, first_threshold, last_gate, n FROM counted
+SELECT told.question_set || chr(31) || question_id AS question, first_threshold, last_gate, sum(n)::BIGINT AS n
+FROM told SEMI JOIN places ON source_run_id = told.run_id AND places.step = told.step
+    AND places.question_set = told.question_set
+    AND coalesce(list_contains(string_split(domain, '+'), topic), false) = in_domain
+GROUP BY ALL
 """
 
 
 def plane(
     home: Home,
     definition: Definition,
-    cells: Sequence[tuple[str, int, str]],
+    cells: Sequence[tuple[str, int, str, bool]],
     judge_id: str,
     interval: IntervalKind = "questions",
 ) -> pd.DataFrame:
@@ -55,7 +65,8 @@ def plane(
         home: Whose runs.
         definition: Its metric, signs and denominator are kept; its threshold and gate are varied. A
             rule that looks for high scores (``harm>=50``) cannot be drawn.
-        cells: (run id, step, question set) whose answers are pooled.
+        cells: (run id, step, question set, in_domain), as rows of the rates are, whose answers are pooled; answers of a
+            starting model that several runs share are counted once.
         judge_id: Whose scores.
         interval: As for `em_core.store.rates.rates`.
 
@@ -74,9 +85,10 @@ def plane(
     sql = _CELLS.format(
         first=_FIRST[definition.sign].format(x=definition.metric), last=last.format(x="coherence"), metric=definition.metric
     )
-    runs, steps, sets = zip(*cells, strict=True) if cells else ((), (), ())
+    runs, steps, sets, inside = zip(*cells, strict=True) if cells else ((), (), (), ())
     values: dict[str, Any] = {
-        "runs": list(runs), "steps": [int(step) for step in steps], "sets": list(sets), "judge": judge_id, "width": WIDTH,
+        "runs": list(runs), "steps": [int(step) for step in steps], "sets": list(sets),
+        "inside": [bool(each) for each in inside], "judge": judge_id, "width": WIDTH,
     }  # fmt: skip
     counted = connect(home).frame(sql, values)
     return _rates(counted, definition, interval) if len(counted) else pd.DataFrame(columns=COLUMNS)

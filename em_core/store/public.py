@@ -21,22 +21,26 @@ def _without_paths(column: str) -> str:
 
 _PERSON = "'person ' || dense_rank() OVER (ORDER BY labeller)"
 MASKED: dict[str, tuple[str, ...]] = {
-    "run_created": tuple(map(_without_paths, ("label", "spec_json", "base_model", "data_sources"))),
+    "run_created": tuple(map(_without_paths, ("label", "experiment", "spec_json", "base_model", "revision", "data_sources"))),
     "run_facts": ("NULL AS host", "'{}' AS versions_json"),
     "run_states": tuple(map(_without_paths, ("reason", "hint"))),
     "checkpoints": (_without_paths("path"),),
-    "judges": ("'' AS endpoint_host", _without_paths("model")),
+    "judges": ("'' AS endpoint_host", *map(_without_paths, ("model", "decoding"))),
     "labels": ("'labels' AS run_id", f"{_PERSON} AS labeller", "'' AS note"),
     "run_totals": (),
     "imports": tuple(map(_without_paths, ("file", "skipped", "note"))),
     "published_rates": tuple(map(_without_paths, ("source", "note"))),
-    "appearances": tuple(map(_without_paths, ("label", "base_model"))),
+    "appearances": tuple(map(_without_paths, ("label", "experiment", "base_model"))),
 }
 """The copied tables, each with what its columns are replaced by."""
 EMPTY = ("quarantine", "ingest_offsets")
 """Tables of bookkeeping, of which nothing is shown."""
 _NOT_PEOPLE = "WHERE run_id NOT IN (SELECT run_id FROM file.run_created WHERE run_kind = 'labels')"  # their ids hold names
-_LATE = {"judgements": "* REPLACE (CASE WHEN unscored_reason = 'api_error' THEN '' ELSE raw_reply END AS raw_reply)"}
+# of a table too large to copy: a server's own words about a failure, and the model's file that a local server names
+_LATE = {
+    "judgements": f"""* REPLACE (CASE WHEN unscored_reason = 'api_error' THEN '' ELSE raw_reply END AS raw_reply,
+        CASE WHEN served_model IS NOT NULL THEN {shortened_sql("served_model")} END AS served_model)"""
+}
 
 
 def attach(connection: duckdb.DuckDBPyConnection, quoted: str) -> None:

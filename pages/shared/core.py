@@ -174,7 +174,7 @@ def _plane(
 
 def plane(definition: str, interval: str, judge_id: str, chosen: pd.DataFrame) -> pd.DataFrame:
     """The EM rate under every threshold and gate, of the answers behind these rows of rates, pooled."""
-    cells = list(chosen[["run_id", "step", "question_set"]].itertuples(index=False, name=None))
+    cells = list(chosen[["run_id", "step", "question_set", "in_domain"]].itertuples(index=False, name=None))
     return _plane(str(home().root), generation(), definition, interval, judge_id, cells)
 
 

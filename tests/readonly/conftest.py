@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from em_core.home import Home
-from em_core.records import HumanLabel, JudgeIdentity, RunCreated, RunFacts, RunState
+from em_core.records import HumanLabel, JudgeIdentity, Judgement, RunCreated, RunFacts, RunState
 from em_core.store.publish import publish
 from tests.store.made import BareHome, created, facts, question, scored, write
 
@@ -25,13 +25,18 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for run_id in ("first", "second"):
         card = created(
             "medical", label=run_id, experiment="study", base_model=private, spec_json=f'{{"data": [{{"source": "{private}.jsonl"}}]}}',
-            data_sources=f'[{{"source": "{private}.jsonl"}}]',
+            data_sources=f'[{{"source": "{private}.jsonl"}}]', revision=private,
         )  # fmt: skip
         write(home, run_id, card, _facts(), RunState("run", "running"), question("q0", "medical"), question("q1"))
         for step in (0, 10, 20):
             for name in ("q0", "q1"):
                 write(home, run_id, *scored(run_id, step, [(10.0 * step / 10, 90.0), (80.0, 90.0), (70.0, 60.0)], name))
-        write(home, run_id, JudgeIdentity("judge-1", "openai-compatible", private, "integer", "0", "{}", f"{SECRET}.internal"))
+        decoding = f'{{"template": "{private}"}}'
+        write(
+            home, run_id, JudgeIdentity("judge-1", "openai-compatible", private, "integer", "0", decoding, f"{SECRET}.internal")
+        )
+        again = scored(run_id, 10, [(10.0, 90.0)])[0].response_id  # type: ignore[attr-defined]
+        write(home, run_id, Judgement(again, "judge-1", "coherence", 90.0, None, "", None, None, None, served_model=private))
         write(home, run_id, RunState("run", "failed", f"{private}/x.bin: not found", f"look into {private}", 1))
         (home.run_dir(run_id) / "worker.log").write_text(f"a log of {SECRET}")
         (home.run_dir(run_id) / "spec.json").write_text("{}")
