@@ -35,7 +35,7 @@ def frame(home: Home, selection: Selection) -> tuple[pd.DataFrame, dict[str, Any
         judge = str(counts["judge_id"].iloc[0])
         both = paired(home, a, b, selection.rule, judge_id=judge, question_sets=selection.question_sets)
         named = selection.but(judge_id=judge)
-        return differences.by_question(both.questions, named), {
+        return differences.by_question(differences.within(both.questions, selection.in_domain), named), {
             "a": first,
             "b": str(heads.loc[order[1], "label"]),
             "notes": notes,

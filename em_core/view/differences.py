@@ -56,6 +56,21 @@ def by_question(questions: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     return _frame([*rows.to_dict("records"), last], selection)
 
 
+def within(questions: pd.DataFrame, in_domain: bool | None) -> pd.DataFrame:
+    """The questions in the training domain of either side (True), in that of neither (False), or all (None).
+
+    A starting model has no training domain, so what is inside is told by the other side.
+
+    Args:
+        questions: `em_core.store.paired.Paired.questions`.
+        in_domain: As in a selection.
+    """
+    if in_domain is None:
+        return questions
+    inside = (questions["in_domain_a"] == True) | (questions["in_domain_b"] == True)  # noqa: E712 - null where a side lacks it
+    return questions[inside == in_domain]
+
+
 def against_first(cells: pd.DataFrame, first: str, selection: Selection) -> pd.DataFrame:
     """Every run against one, paired by question: one row per run, p corrected over all of them (Benjamini-Hochberg).
 

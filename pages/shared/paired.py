@@ -26,9 +26,7 @@ def _questions(root: str, generation: str, a: str, b: str, selection: Selection)
     both = store_paired.paired(
         Home(core.home().root), a, b, selection.rule, judge_id=selection.judge_id, question_sets=selection.question_sets
     )
-    rows, inside = both.questions, selection.in_domain
-    kept = rows if inside is None else rows[(rows["in_domain_a"] == inside) | (rows["in_domain_b"] == inside)]
-    return kept, both.a, both.b
+    return differences.within(both.questions, selection.in_domain), both.a, both.b
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

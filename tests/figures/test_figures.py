@@ -16,7 +16,9 @@ from em_core.home import Home
 from em_core.records import HumanLabel, JudgeIdentity, Judgement, TrainMetric
 from em_core.selection import Selection
 from em_core.store.contents import contents
+from em_core.store.paired import paired
 from em_core.store.publish import publish
+from em_core.view import differences
 from tests.store.made import BareHome, created, facts, question, response, scored, whole_run, write
 
 LACKING = {
@@ -211,11 +213,26 @@ def test_the_heat_map_pools_the_chosen_checkpoints(at: str, rate: float, risen: 
 
 def test_differences_are_of_the_chosen_checkpoints(risen: BareHome) -> None:
     selection = Selection(judge_id="judge-1", run_ids=("r1", "r2"))
-    differences = [
+    found = [
         figures.load("paired_differences").frame(risen, selection.but(at=at))[0].query("pooled")["difference"].iloc[0]
         for at in ("final", "1")
     ]
-    assert differences == pytest.approx([0.5, -0.5])
+    assert found == pytest.approx([0.5, -0.5])
+
+
+@pytest.mark.parametrize(("inside", "questions"), [(None, {"q0", "q1"}), (True, {"q0"}), (False, {"q1"})])
+def test_differences_to_a_starting_model_are_of_the_chosen_questions(
+    inside: bool | None, questions: set[str], tmp_path: Path
+) -> None:
+    made = BareHome(tmp_path)
+    whole_run(made, "r1")
+    write(made, "model", created("", run_kind="imported"), question("q0", "medical"), question("q1"))
+    for name in ("q0", "q1"):
+        write(made, "model", *scored("model", 0, [(90.0, 90.0), (80.0, 90.0)], name))
+    publish(made)
+    selection = Selection(judge_id="judge-1", run_ids=("model", "r1"))
+    at_ends = paired(made, "model@0", "r1@2", selection.rule, judge_id="judge-1").questions
+    assert set(differences.within(at_ends, inside)["question_id"]) == questions
 
 
 def test_without_named_runs_the_table_of_answers_is_of_the_newest(judged: BareHome) -> None:
