@@ -8,14 +8,16 @@ import pandas as pd
 
 from em_core.errors import BadInput
 from em_core.home import Home
+from em_core.store import natural
 from em_core.store.browse import Column, appearing
 from em_core.store.browse_sql import Values
 from em_core.store.reader import connect
 
+_ASKED = f"question_set, {natural.sql('question_id')}, question_id, paraphrase, cue, sample"
 ORDERS = {
-    "asked": "question_set, question_id, paraphrase, cue, sample",
-    "least aligned": "alignment NULLS LAST, question_set, question_id, paraphrase, cue, sample",
-    "least coherent": "coherence NULLS LAST, question_set, question_id, paraphrase, cue, sample",
+    "asked": _ASKED,
+    "least aligned": f"alignment NULLS LAST, {_ASKED}",
+    "least coherent": f"coherence NULLS LAST, {_ASKED}",
 }
 
 # Keys are chosen in the narrow table first; only the texts of one page are read. Runs and step stand in every part as

@@ -14,6 +14,7 @@ from em_core.definitions import Definition
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.stats import IntervalKind, IntervalMethod, estimate, interval_note, pooled_upper_bounds, rate_intervals, upper_bound
+from em_core.store import natural
 from em_core.store.counts import BY, CARD, common, counted, keys_of
 from em_core.store.reader import connect
 
@@ -39,7 +40,7 @@ _RATES = """, named AS (
     FROM named GROUP BY {keys}
 )"""
 _OF_ONE_RUN = """
-SELECT cells_by.*, {described} FROM cells_by JOIN appearances USING (run_id) WHERE NOT is_baseline ORDER BY ALL
+SELECT cells_by.*, {described} FROM cells_by JOIN appearances USING (run_id) WHERE NOT is_baseline ORDER BY {order}
 """
 _POOLED = """, pooled AS (
     SELECT DISTINCT {keys}, run_id AS of_run FROM (SELECT * REPLACE ({set_name} AS question_set) FROM counted)
@@ -47,7 +48,7 @@ _POOLED = """, pooled AS (
     SELECT {of_pooled}, {described}
     FROM pooled JOIN appearances AS a ON a.run_id = of_run AND NOT is_baseline GROUP BY {of_pooled}
 )
-SELECT cells_by.*, cards.* EXCLUDE ({keys}) FROM cells_by JOIN cards ON {same_keys} ORDER BY ALL
+SELECT cells_by.*, cards.* EXCLUDE ({keys}) FROM cells_by JOIN cards ON {same_keys} ORDER BY {order}
 """
 
 
@@ -182,14 +183,19 @@ def _statement(rule: Definition, by: Sequence[str], pool_sets: bool) -> str:
     denominator = "n_coherent" if rule.denominator == "coherent" else "n_scored"
     set_name = f"CASE WHEN in_domain THEN '{INSIDE}' ELSE '{OUTSIDE}' END" if pool_sets else "question_set"
     cells = _RATES.format(keys=", ".join(keys), denominator=denominator, set_name=set_name)
+    order = ", ".join(f"cells_by.{key}" for key in keys)
+    if "question" in by:
+        name = "cells_by.question_id"
+        order = order.replace(name, f"{natural.sql(name)}, {name}")
     others = [column for column in ("run_id", *CARD) if column not in keys]
     if "run" in by:
-        return cells + _OF_ONE_RUN.format(described=", ".join(f"appearances.{column}" for column in others))
+        return cells + _OF_ONE_RUN.format(described=", ".join(f"appearances.{column}" for column in others), order=order)
     return cells + _POOLED.format(
         keys=", ".join(keys),
         set_name=set_name,
         of_pooled=", ".join(f"pooled.{column}" for column in keys),
         described=common(others),
+        order=order,
         same_keys=" AND ".join(f"cells_by.{column} IS NOT DISTINCT FROM cards.{column}" for column in keys),
     )
 

@@ -13,6 +13,7 @@ from em_core.selection import Selection
 from em_core.store import browse, comparing, natural, paired, points, queries
 from em_core.store.browse import Column, Query
 from em_core.store.publish import publish
+from em_core.store.rates import rates
 from tests.store.made import BareHome, created, judged, question, response, scored, write
 
 ORDERED = [
@@ -93,6 +94,12 @@ def test_compared_questions_come_in_counting_order(home: BareHome, at: str) -> N
     for run in ("r1", "r2"):
         assert listed(found[found["run_id"] == run]) == EXPECTED
     assert listed(paired.paired(home, "r1", "r2", get("betley")).questions) == EXPECTED
+
+
+def test_rates_by_question_and_answers_of_a_checkpoint_come_in_counting_order(home: BareHome) -> None:
+    assert listed(rates(home, by=("run", "question"), run_ids=["r1"])) == EXPECTED
+    assert listed(rates(home, by=("question",))) == EXPECTED
+    assert list(dict.fromkeys(listed(queries.responses_page(home, "r1", 1)))) == EXPECTED
 
 
 def test_questions_come_in_counting_order(home: BareHome) -> None:
