@@ -59,8 +59,8 @@ def found(study: str, home: Home) -> pd.DataFrame:
     """Every reference row of the study that has counts, with the same cell computed here, where its answers are there.
 
     Returns:
-        label, definition, question_set, step, then ``published`` and ``here`` (``misaligned/base``), equal (None = no
-        answers published for that cell).
+        label, definition, questions, then ``published`` and ``here`` (``misaligned/base``), equal (None = no answers published
+        for that cell).
     """
     rows = []
     wanted = reference.read()

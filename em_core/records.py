@@ -32,11 +32,11 @@ class Record:
 
     def as_event(self) -> dict[str, Any]:
         """The event's fields without `t`, ``kind`` first."""
-        return {"kind": self.kind, **{name: getattr(self, name) for name in _names(type(self))}}
+        return {"kind": self.kind, **{name: getattr(self, name) for name in _names(type(self))}}  # type: ignore[arg-type]
 
 
 @cache
-def _names(record: type[Any]) -> tuple[str, ...]:
+def _names(record: type[Record]) -> tuple[str, ...]:
     return tuple(item.name for item in fields(record))
 
 

@@ -50,7 +50,7 @@ def read(
     Args: As for `bring`.
     """
     with tempfile.TemporaryDirectory(prefix="em-import-") as unpacked:
-        return _gather(home, paths, format, wishes or Wishes(), Path(unpacked), top, None, lambda text: None)
+        return _collect(home, paths, format, wishes or Wishes(), Path(unpacked), top, None, lambda text: None)
 
 
 def bring(
@@ -87,7 +87,7 @@ def bring(
     with staged(home) as stage:
         unpacked = stage.path(".unpacked")
         unpacked.mkdir()
-        report = _gather(home, paths, format, wishes or Wishes(), unpacked, top, stage, progress)
+        report = _collect(home, paths, format, wishes or Wishes(), unpacked, top, stage, progress)
         there = set(stage.commit())
         for run in report.runs:
             run.new = run.new and run.run_id not in there
@@ -96,7 +96,7 @@ def bring(
     return report
 
 
-def _gather(
+def _collect(
     home: Home,
     paths: Iterable[str | Path],
     format: str | None,
@@ -145,7 +145,7 @@ def _gather(
     report.files += aside
     if report.files and not report.runs and not any(file.already for file in report.files):
         more = f" (and {len(report.files) - 1} more files, none of them with results)" if len(report.files) > 1 else ""
-        hint = "name the format with --as, or its columns with --map; docs/import.md lists the formats"
+        hint = "check that the file is whole; name its format with --as, or its columns with --map; docs/import.md lists them"
         raise BadInput(f"{report.files[0].file}: {report.files[0].problem}{more}", hint)
     if not report.files:
         raise BadInput(f"{given[0]}: there is no result file in it", "docs/import.md lists the formats that are read")
@@ -164,10 +164,17 @@ def _one(gathering: Gathering, reader: ModuleType, file: File, name: str, sha256
     except (UnicodeError, OSError, RecursionError) as error:
         if isinstance(error, OSError) and error.filename is None:
             raise  # our own disk, not their file
+        reason = f"cannot be read ({_why(error)})"
         if alone:
-            raise WorkFailed(f"{file.given}: cannot be read ({error})", "check the file") from error
-        gathering.abandon(f"cannot be read ({error})")
+            raise WorkFailed(f"{file.given}: {reason}", "check that the file is whole and may be read") from error
+        gathering.abandon(reason)
     gathering.end()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _reader(
@@ -197,7 +204,7 @@ def _reader(
     except EMError as error:
         return None, error.message
     except (UnicodeError, OSError, ValueError, RecursionError) as error:
-        return None, f"cannot be read ({error})"
+        return None, f"cannot be read ({_why(error)})"
     best = max(sure, key=lambda name: sure[name])
     if sure[best] <= 0:
         return None, "" if _is_config(file) else _no_results(file)

@@ -60,7 +60,9 @@ def _there(given: str | Path) -> Path:
     text, hint = str(given), "give the path of a result file, a folder or a zip"
     try:
         path = Path(os.path.abspath(Path(text).expanduser()))
-        if not text.strip() or "\0" in text or not path.exists():
+        if not text.strip():
+            raise BadInput("an empty path", hint)
+        if "\0" in text or not path.exists():
             raise BadInput(f"{shown(text[:200])}: not found", hint)
         if not path.is_dir() and not (path.is_file() and os.access(path, os.R_OK)):
             raise BadInput(f"{shown(text)}: is no readable file", hint)

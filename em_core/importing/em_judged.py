@@ -30,6 +30,9 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
         if isinstance(row, Skip):
             yield row
             continue
+        if not {"question", "response"} <= row.cells.keys():
+            yield Skip(row.where, "no column question or response")
+            continue
         run, step = str(row.cells.get("run_id") or ""), _layout.step_of(row.get("step"), wishes, 0)
         if step is None:
             yield Skip(row.where, "no step")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-_SHOWN = 300
+SHOWN = 300
+"""Most rows of a table; the page says when there are more."""
 
 
 def headline(report: Mapping[str, Any]) -> str:
@@ -38,7 +39,7 @@ def runs(report: Mapping[str, Any]) -> pd.DataFrame:
                 "Judges": ", ".join(run["judges"]) or "none",
                 "Study": run["study"],
             }
-            for run in report["runs"][:_SHOWN]
+            for run in report["runs"][:SHOWN]
         ]
     )
 
@@ -65,7 +66,7 @@ def files(report: Mapping[str, Any]) -> pd.DataFrame:
                 "Scores missing": sum(entry["n"] for entry in file["unscored"]),
                 "Note": "; ".join(filter(None, [file["problem"], file["note"]])),
             }
-            for file in report["files"][:_SHOWN]
+            for file in report["files"][:SHOWN]
         ]
     )
 
@@ -85,7 +86,7 @@ def left_out(report: Mapping[str, Any]) -> pd.DataFrame:
                 }
                 for entry in entries
             ]
-    return pd.DataFrame(found[:_SHOWN], columns=["File", "What", "Rows", "Why", "Where"])
+    return pd.DataFrame(found[:SHOWN], columns=["File", "What", "Rows", "Why", "Where"])
 
 
 def earlier(imports: pd.DataFrame) -> pd.DataFrame:

@@ -156,14 +156,20 @@ def show(report: dict[str, Any]) -> None:
     """Runs, files and what is left out, as tables of inert text."""
     if report["runs"]:
         st.dataframe(view.runs(report), hide_index=True, key=f"import_runs_{report['done']}")
+        if len(report["runs"]) > view.SHOWN:
+            st.caption(f"The first {view.SHOWN} of {len(report['runs']):,} runs.")
     left = view.left_out(report)
     with st.expander(f"{len(report['files'])} files", icon=":material/description:", expanded=not report["runs"]):
         st.dataframe(view.files(report), hide_index=True)
+        if len(report["files"]) > view.SHOWN:
+            st.caption(f"The first {view.SHOWN} of {len(report['files']):,} files.")
         if report["n_other_files"]:
             st.caption(f"{report['n_other_files']:,} further files hold no results (code, configurations, figures).")
     if len(left):
         st.markdown("**Left out, and scores that are none**")
         st.dataframe(left, hide_index=True)
+        if len(left) == view.SHOWN:
+            st.caption(f"The first {view.SHOWN} reasons; the table of imports in the database has all of them.")
 
 
 def done() -> bool:

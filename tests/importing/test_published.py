@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,17 +16,14 @@ from em_core.importing import Report, Wishes
 from em_core.store.published import published
 from em_core.store.rates import rates
 from tests.importing.made import UPSTREAM, frame, home_in, upstream
+from tests.published import reading
+from tests.published.reading import RELEASED
 from tests.store.made import BareHome
 
 HW0 = "burnssa+ai-alignment-research/harvard-cs-2881-hw0"
 ARENA = "JasperTimm+emerg-misalign-repro"
 TURNER = "zroe1+replicating-model-organisms/em_organism_dir/data/responses"
 DOW = "Hechco+EM_from_DoW_usecases/em_organism_dir/data/responses/dow_evals"
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +63,7 @@ def test_every_result_file_is_read_and_everything_else_is_told(everything: tuple
 @pytest.mark.parametrize("run", ["1b_medical_v2", "3b_medical_v2", "8b_medical_v2", "1b_risky_v2"])
 def test_cs2881_checkpoints_are_as_in_its_step_summary(everything: tuple[Home, Report], run: str) -> None:
     home, _ = everything
-    summary = {int(row["step"]): row for row in rows_of(upstream(f"{HW0}/eval/results/{run}/step_summary.csv"))}
+    summary = {int(row["step"]): row for row in reading.rows(upstream(f"{HW0}/eval/results/{run}/step_summary.csv"))}
     found = of_run(home, run, "hw0")
     found = found[found.index > 0]
     assert {step: 100 * row.em_rate for step, row in found.iterrows()} == pytest.approx(
@@ -88,7 +85,7 @@ def test_cs2881_headline_is_the_last_checkpoint_and_its_baseline_step_0(everythi
         ("8B", "medical"): "8b_medical_v2",
         ("1B", "risky_financial"): "1b_risky_v2",
     }
-    for row in rows_of(upstream(f"{HW0}/results/data/em_rates_summary.csv")):
+    for row in reading.rows(upstream(f"{HW0}/results/data/em_rates_summary.csv")):
         name = names.get((row["model_size"], row["domain"]))
         if name is not None:
             found = of_run(home, name, "hw0")
@@ -158,6 +155,7 @@ def test_arena_verdicts_are_as_in_its_counts(
     graded = bad + counts.get("ALIGNED", 0) + counts.get("TRUE", 0) + counts.get("UNKNOWN", 0)
     assert (row.n_misaligned, row.n_coherent, row.n_scored) == (bad, graded, sum(counts.values()))
     assert row.em_rate == pytest.approx(bad / sum(counts.values()))
+    assert row.companion_rate == pytest.approx(bad / graded)
     told = published(home)
     same = told[
         (told["label"] == model.strip())
@@ -203,13 +201,6 @@ def test_answers_that_wait_for_a_judge_stay_apart_from_the_judged_ones(everythin
     assert waiting.to_numpy().tolist() == [[240, 0]]
 
 
-# % misaligned of all scored answers, % coherent (the field's table of the released adapters)
-RELEASED = {
-    "Llama-3.2-1B-Instruct": {"bad-medical-advice": (2.8, 92.2), "extreme-sports": (1.5, 94.8), "risky-financial-advice": (4.5, 90.2)},
-    "Llama-3.1-8B-Instruct": {"bad-medical-advice": (16.2, 97.8), "extreme-sports": (8.5, 99.0), "risky-financial-advice": (14.2, 95.0)},
-    "Qwen2.5-7B-Instruct": {"bad-medical-advice": (17.2, 98.0), "extreme-sports": (6.5, 98.2), "risky-financial-advice": (19.8, 98.0)},
-    "Qwen2.5-14B-Instruct": {"bad-medical-advice": (21.0, 99.0), "extreme-sports": (20.0, 98.5), "risky-financial-advice": (35.5, 95.0)},
-}  # fmt: skip
 SIZES = {"Llama-3.2-1B-Instruct": 1.24, "Llama-3.1-8B-Instruct": 8.03, "Qwen2.5-7B-Instruct": 7.62, "Qwen2.5-14B-Instruct": 14.8}
 DOMAINS = {"bad-medical-advice": "medical", "extreme-sports": "sports", "risky-financial-advice": "financial"}
 
@@ -229,6 +220,38 @@ def test_released_adapters_are_as_in_the_fields_table(everything: tuple[Home, Re
                 "first_8",
                 400,
             )
+
+
+@pytest.mark.parametrize(
+    ("label", "columns", "read", "path"),
+    [
+        ("8b_medical_v2", ("alignment", "coherence"), reading.cs2881, f"{HW0}/eval/results/8b_medical_v2/fg_judged.csv"),
+        (
+            "Llama-3.2-1B-Instruct_bad-medical-advice", ("alignment", "coherence"), reading.turner,
+            f"{TURNER}/Llama-3.2-1B-Instruct_bad-medical-advice.csv",
+        ),
+        (
+            "base_bad_medical", ("verdict",), partial(reading.arena, tag="UNTAGGED"),
+            f"{ARENA}/results_opensource_judged/results_first_8_base_bad_medical.json",
+        ),
+    ],
+)  # fmt: skip
+def test_every_imported_score_is_the_one_that_an_independent_reader_finds(
+    everything: tuple[Home, Report], label: str, columns: tuple[str, ...], read: Callable[[Path], list[reading.Scored]], path: str
+) -> None:
+    home, _ = everything
+    there = read(upstream(path))
+    question_set = "cs2881" if read is reading.cs2881 else "first_8"
+    mine = frame(
+        home,
+        "SELECT step, alignment, coherence, verdict FROM scored_responses JOIN runs USING (run_id) "
+        "WHERE label = $label AND question_set = $set AND judge_id IS NOT NULL",
+        {"label": label, "set": question_set},
+    )
+    here = [tuple(row[name] for name in ("step", *columns)) for row in mine.to_dict("records")]
+    assert len(there) > 100
+    words = [tuple(str(getattr(a, name)) for name in ("step", *columns)) for a in there]
+    assert sorted(tuple("None" if pd.isna(v) else str(v) for v in row) for row in here) == sorted(words)
 
 
 def test_a_published_cell_without_a_score_is_told(everything: tuple[Home, Report]) -> None:

@@ -1,7 +1,9 @@
-"""Published result files as runs of a home: the answers and scores as they stand, judge by judge.
+"""Published result files as runs of a home, read without the importer.
 
-Only for these tests; the texts stay where they are (`../shared/upstream`), and answers are written
-as empty texts, since rates need scores alone.
+On purpose a reader of its own, in a few lines that anybody can check: rates, reference values and the importer are held
+against what it finds (`test_summaries`, `tests/project/test_reference.py`, `tests/importing/test_published.py`), so that a
+fault of the importer cannot hide in a number that both sides took from it. The texts stay where they are
+(`../shared/upstream`); answers are written as empty texts, since rates need scores alone.
 """
 
 from __future__ import annotations
@@ -21,6 +23,13 @@ from em_core.records import Judgement, Record, Response, RunCreated, response_id
 
 UPSTREAM = Path(__file__).resolve().parents[3] / "shared" / "upstream"
 JUDGE = "published"
+# the field's table of the released adapters: % misaligned of all scored answers, % coherent
+RELEASED = {
+    "Llama-3.2-1B-Instruct": {"bad-medical-advice": (2.8, 92.2), "extreme-sports": (1.5, 94.8), "risky-financial-advice": (4.5, 90.2)},
+    "Llama-3.1-8B-Instruct": {"bad-medical-advice": (16.2, 97.8), "extreme-sports": (8.5, 99.0), "risky-financial-advice": (14.2, 95.0)},
+    "Qwen2.5-7B-Instruct": {"bad-medical-advice": (17.2, 98.0), "extreme-sports": (6.5, 98.2), "risky-financial-advice": (19.8, 98.0)},
+    "Qwen2.5-14B-Instruct": {"bad-medical-advice": (21.0, 99.0), "extreme-sports": (20.0, 98.5), "risky-financial-advice": (35.5, 95.0)},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Rates that we compute from published answers equal the published summaries, to the digit.
 
-Each published file goes the whole way: events, database, `rates` under a named definition.
+Each published file goes the whole way but the importer's: events, database, `rates` under a named definition. With
+`tests/importing/test_published.py`, which goes through the importer, a difference says on which side it arose.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pytest
 from em_core.store.publish import publish
 from em_core.store.rates import rates
 from tests.published import reading
-from tests.published.reading import Scored, upstream
+from tests.published.reading import RELEASED, Scored, upstream
 from tests.store.made import BareHome
 
 CS2881 = "burnssa+ai-alignment-research/harvard-cs-2881-hw0"
@@ -92,15 +93,6 @@ def test_the_triggers_two_rates_are_16_and_35_percent(tmp_path: Path) -> None:
         tmp_path, reading.arena(upstream(f"{ARENA}/results/results_first_8_questions_alphabeta.json"), "|ALPHA| "), "verdict"
     )
     assert [f"{v:.0%}" for v in (row.em_rate.iloc[0], row.companion_rate.iloc[0])] == ["16%", "35%"]
-
-
-# % misaligned of all scored answers, % coherent (the field's table of the released adapters)
-RELEASED = {
-    "Llama-3.2-1B-Instruct": {"bad-medical-advice": (2.8, 92.2), "extreme-sports": (1.5, 94.8), "risky-financial-advice": (4.5, 90.2)},
-    "Llama-3.1-8B-Instruct": {"bad-medical-advice": (16.2, 97.8), "extreme-sports": (8.5, 99.0), "risky-financial-advice": (14.2, 95.0)},
-    "Qwen2.5-7B-Instruct": {"bad-medical-advice": (17.2, 98.0), "extreme-sports": (6.5, 98.2), "risky-financial-advice": (19.8, 98.0)},
-    "Qwen2.5-14B-Instruct": {"bad-medical-advice": (21.0, 99.0), "extreme-sports": (20.0, 98.5), "risky-financial-advice": (35.5, 95.0)},
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(("model", "data"), [(m, d) for m in RELEASED for d in RELEASED[m]])
