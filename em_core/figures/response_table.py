@@ -60,10 +60,10 @@ def frame(
     rows = []
     for cell in map(view.plain_values, page.to_dict("records")):
         card = whose.loc[cell["place"]]
-        start = card["step"] == 0 and card["run_kind"] == "train"
+        start = view.before_fine_tune(card)
         rows.append(
             {
-                "model": card["base_model"] if start else card["label"] or card["run_id"],
+                "model": view.column_name(card),
                 "detail": f"{'before the fine-tune' if start else card['base_model']}, step {card['step']}",
                 "run_id": card["run_id"], "step": card["step"], "question": cell["prompt"] or cell["question_id"],
                 "answer": cell["text"] or "(empty)", "alignment": cell["alignment"], "coherence": cell["coherence"],

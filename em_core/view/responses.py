@@ -81,6 +81,16 @@ def score_words(cell: Mapping[str, Any]) -> str:
     return ", ".join([*parts, f"verdict {cell['verdict']}"] if cell.get("verdict") else parts)
 
 
+def before_fine_tune(card: Mapping[str, Any]) -> bool:
+    """Whether a column (`em_core.store.answer_details.provenance`) is the model that a run started from."""
+    return bool(card["step"] == 0 and card["run_kind"] == "train")
+
+
+def column_name(card: Mapping[str, Any]) -> str:
+    """The run's label; before its fine-tune the model's own name, for the label says what came of it."""
+    return str((before_fine_tune(card) and card["base_model"]) or card["label"] or card["run_id"])
+
+
 def count_words(n: int, one: str, of: str = "") -> str:
     """``1 question``, ``1,200 matching answers``."""
     return f"{n:,} {of}{one}{'' if n == 1 else 's'}"

@@ -51,7 +51,7 @@ def _header(asked: Asked, whose: Sequence[Mapping[str, Any]]) -> None:
     for place, (column, found) in zip(st.columns(len(whose)), enumerate(whose), strict=True):
         with place.container(border=True):
             pin = " :gray-badge[:material/push_pin: baseline]" if column == asked.baseline else ""
-            st.markdown(f"**{view.LETTERS[column]}** · **{plain(one_line(found['label'] or found['run_id'], 80))}**{pin}")
+            st.markdown(f"**{view.LETTERS[column]}** · **{plain(one_line(view.column_name(found), 80))}**{pin}")
             st.caption(f"{plain(one_line(found['run_id'], 140))} · {_step(found)}")
             proven, sentence = view.weights_words(found["sha256"], found["weights"])
             icon = {True: "verified", False: "warning", None: "help"}[proven]
@@ -60,7 +60,7 @@ def _header(asked: Asked, whose: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _step(found: Mapping[str, Any]) -> str:
-    return "step 0, before the fine-tune" if found["step"] == 0 and found["run_kind"] == "train" else f"step {found['step']}"
+    return "step 0, before the fine-tune" if view.before_fine_tune(found) else f"step {found['step']}"
 
 
 def _row(row: view.Row, asked: Asked, whose: Sequence[Mapping[str, Any]], rule: Definition) -> None:

@@ -135,8 +135,8 @@ def _held_against(found: dict[str, Any]) -> dict[str, Any] | None:
 
 def _answer(response_id: str, found: dict[str, Any], other: dict[str, Any] | None) -> None:
     text, n = found["text"] or "", int(found["n_chars"] or 0)
-    if not text.strip():
-        st.caption(f"(empty, {n} characters)")
+    if n <= len(text) and not text.strip():
+        st.caption(f"({n:,} blanks)" if n else "(empty answer)")
         return
     here = Home(core.home().root)
     if n > len(text):
@@ -148,6 +148,8 @@ def _answer(response_id: str, found: dict[str, Any], other: dict[str, Any] | Non
                 "text/plain", icon=":material/download:", on_click="ignore",
             )  # fmt: skip
         text = answer_details.full_text(here, response_id) if whole else text
+    if not text.strip():
+        st.caption(f"(begins with {len(text):,} blanks)")
     if other is None:
         answer_text.block(text)
         return

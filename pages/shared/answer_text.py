@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -49,7 +49,12 @@ def block(text: str, height: int | None = None) -> None:
     shown = visible(text)
     if len(shown) > WHOLE_CHARS:  # codes are longer than what they stand for
         st.caption(f":material/content_cut: The first {WHOLE_CHARS:,} of {len(shown):,} characters, hidden ones as their codes.")
-    st.code(shown[:WHOLE_CHARS], language=None, wrap_lines=True, height=height or ("content" if len(shown) < CELL_CHARS else 420))
+    st.code(shown[:WHOLE_CHARS], language=None, wrap_lines=True, height=height or box_height(shown))
+
+
+def box_height(text: str) -> int | Literal["content"]:
+    """Pixels of a box for a text: a long one scrolls in it."""
+    return "content" if len(text) < CELL_CHARS and text.count("\n") < CELL_LINES else 420
 
 
 def badge(cell: Mapping[str, Any], rule: Definition) -> str:

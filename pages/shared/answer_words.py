@@ -69,9 +69,9 @@ def alone(answer: str, baseline: str, complete: bool) -> None:
     """
     found = word_difference.difference(visible(baseline), visible(answer))
     whole = found.whole and complete
-    with st.container(border=True):
+    with st.container(border=True, height=answer_text.box_height(answer + baseline)):
         marked_text.show(found.runs if whole else (*found.runs, (SAME, " […]")), "words-alone")
-    st.caption(f":material/difference: {_count(found, 'the baseline', whole)}")
+    st.caption(f":material/difference: {_count(found, 'the other', whole)}")
     if not whole:
         st.caption(
             f":material/content_cut: Compared: the beginning of both, at most {MOST_WORDS:,} words. The rest is not marked."

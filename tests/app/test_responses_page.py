@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("no_demo")
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     extra = [answer("run-a", 20, "q0", 0, HOSTILE, ""), answer("run-a", 20, "q1", 0, "n" * 9000, "")]
+    extra += [answer("run-a", 20, "q2", 0, "\n" * 5000 + "the end", ""), answer("run-a", 20, "q3", 0, " \n ", "")]
     found = made_answers.make_home(tmp_path_factory.mktemp("answers"), extra)
     reply = Judgement(extra[0].response_id, "judge " + HOSTILE[:60], "alignment", 5.0, None, HOSTILE, '{"<b>": 1.0}', 1, 1)
     made.write(found, "run-a", reply)
@@ -47,7 +48,8 @@ def test_answers_stand_side_by_side_with_whose_they_are(home, monkeypatch):
     app = visit(home, monkeypatch, column=COLUMNS, judge=J)
     shown = said(app)
     for part in (
-        "label of run-a",
+        "**A** · **organism-1m** :gray-badge",  # not the run's label, which says what came of it
+        "**B** · **label of run-a**",
         "run-a · step 10",
         "run-a · step 0, before the fine-tune",
         A_SHA[:12],
@@ -159,6 +161,15 @@ def test_marking_words_of_a_long_answer_says_how_far_it_went(home, monkeypatch):
     grid = visit(home, monkeypatch, column=["run-a@20"], question="q1", words="true")
     assert "The beginning of 9,000 characters" in said(grid)
     assert max(len(text) for runs in marked(grid) for _, text in runs) < 1500
+
+
+def test_an_answer_that_begins_with_many_blanks_is_not_called_empty(home, monkeypatch):
+    app = visit(home, monkeypatch, response=answer("run-a", 20, "q2", 0, "", "").response_id)
+    assert "begins with 4,000 blanks" in said(app)
+    app.toggle(key="whole").set_value(True).run()
+    assert any(str(code.value).endswith("the end") for code in app.code)
+    blank = visit(home, monkeypatch, response=answer("run-a", 20, "q3", 0, "", "").response_id)
+    assert "(3 blanks)" in said(blank)
 
 
 def test_a_page_past_the_last_one_has_a_way_back(home, monkeypatch):

@@ -7,13 +7,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, WebSocket, expect
+from playwright.sync_api import Page, Request, WebSocket, expect
 
 from em_core.home import Home
 from em_core.labels import Desk
 from em_core.records import JudgeIdentity, Judgement, QuestionRow
 from em_core.store.publish import publish
-from tests.browser.conftest import assert_no_error, serve, settle, shoot
+from tests.browser.conftest import Tabs, assert_fits, assert_no_error, serve, settle, shoot
 from tests.responses import made_answers
 from tests.responses.made_answers import J, answer
 from tests.store import made
@@ -39,45 +39,43 @@ HOSTILE = {
 }  # fmt: skip
 
 
+BAD = " ".join(text for text in HOSTILE.values() if len(text) < 1000)
+EVIL = "evil " + BAD[:300]
+"""The judge that scored the hostile answers, and no other."""
+
+
 def make_home(root: Path) -> Home:
     """Every hostile text as an answer, as a judge's reply, as a question and as a name."""
     answers = [answer("run-a", 20, f"q{i}", 0, text, "") for i, text in enumerate(HOSTILE.values())]
     home = made_answers.make_home(root, answers)
-    bad = " ".join(text for text in HOSTILE.values() if len(text) < 1000)
-    made.write(home, "run-a", JudgeIdentity("evil " + bad[:300], "made", bad, "integer", "", "{}", ""))
+    made.write(home, "run-a", JudgeIdentity(EVIL, "made", BAD, "integer", "", "{}", ""))
     for i, one in enumerate(answers):
         made.write(
             home,
             "run-a",
-            QuestionRow("general", "0", f"q{i}", 0, bad, f"Question {i}? {bad}", "", "free_form"),
-            Judgement(
-                one.response_id, "evil " + bad[:300], "alignment", 5.0, None, one.text[:50_000], f'{{"{AWAY}": 0.5}}', 1, 1
-            ),
+            QuestionRow("general", "0", f"q{i}", 0, BAD, f"Question {i}? {BAD}", "", "free_form"),
+            Judgement(one.response_id, EVIL, "alignment", 5.0, None, one.text[:50_000], f'{{"{AWAY}": 0.5}}', 1, 1),
         )
     publish(home)
     return home
 
 
 class Watch:
-    """Every request and dialog of a page; anything that is not the server itself is stopped and noted."""
+    """Every request and dialog of a page; what goes elsewhere is noted (the tests' browser finds no other machine)."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.away: list[str] = []
         self.dialogs: list[str] = []
         self.biggest = 0
         self._host = urlsplit(address).netloc
-        page.route("**/*", self._request)
+        page.on("request", self._request)  # `page.route` would see them too, and switch the browser's cache off
         page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
         page.on("websocket", self._socket)
         page.on("popup", lambda popup: self.away.append(f"popup {popup.url}"))
 
-    def _request(self, route: Route) -> None:
-        url = route.request.url
-        if urlsplit(url).netloc == self._host or url.startswith(("data:", "blob:")):
-            route.continue_()
-        else:
-            self.away.append(url)
-            route.abort()
+    def _request(self, request: Request) -> None:
+        if urlsplit(request.url).netloc != self._host and not request.url.startswith(("data:", "blob:")):
+            self.away.append(request.url)
 
     def _socket(self, socket: WebSocket) -> None:
         if urlsplit(socket.url).netloc != self._host:
@@ -91,8 +89,7 @@ class Watch:
         assert page.evaluate("window.hacked") is None
         assert self.biggest < 5_000_000, self.biggest
         assert_no_error(page)
-        main = "document.querySelector('[data-testid=stMain]')"
-        assert page.evaluate(f"{main}.scrollWidth <= {main}.clientWidth")
+        assert_fits(page)
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +104,12 @@ def address(home: Home) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("width", [1440, 420])
-def test_hostile_answers_side_by_side_are_inert_and_the_others_readable(address: str, browser: Browser, width: int) -> None:
+def test_hostile_answers_side_by_side_are_inert_and_the_others_readable(address: str, browser: Tabs, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 1000})
     watch = Watch(page, address)
     for number in (1, 2):
         page.goto(f"{address}/responses?column=run-a%4020&column=run-a%4010&judge={J}&page={number}")
         settle(page)
-        page.wait_for_timeout(500)
         watch.assert_calm(page)
         shoot(page, f"responses-hostile-{number}-{'wide' if width > 1000 else 'narrow'}")
         text = page.inner_text("[data-testid=stMain]")
@@ -124,7 +120,7 @@ def test_hostile_answers_side_by_side_are_inert_and_the_others_readable(address:
     page.close()
 
 
-def test_every_hostile_text_alone_is_inert_and_hidden_characters_are_seen(address: str, browser: Browser) -> None:
+def test_every_hostile_text_alone_is_inert_and_hidden_characters_are_seen(address: str, browser: Tabs) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     watch = Watch(page, address)
     for i, name in enumerate(HOSTILE):
@@ -142,7 +138,38 @@ def test_every_hostile_text_alone_is_inert_and_hidden_characters_are_seen(addres
     page.close()
 
 
-def test_list_search_figure_and_replies_are_inert(address: str, browser: Browser) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_hostile_words_are_marked_as_text(address: str, browser: Tabs, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": 1440 if scheme == "light" else 420, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+    watch = Watch(page, address)
+    for number in (1, 2):
+        page.goto(
+            f"{address}/responses?column=run-a%4020&column=run-a%4010&baseline=run-a%4010&judge={J}&words=true&page={number}"
+        )
+        settle(page)
+        if number == 1:
+            expect(page.locator("ins").filter(has_text="fetch(").first).to_be_visible(timeout=20_000)
+            shoot(page, f"responses-hostile-words-{scheme}")
+        watch.assert_calm(page)
+    page.close()
+
+
+def test_every_hostile_text_held_against_another_answer_is_text(address: str, browser: Tabs) -> None:
+    page = browser.new_page(viewport={"width": 420, "height": 1000})
+    watch = Watch(page, address)
+    base = answer("run-a", 10, "q0", 0, "", "").response_id
+    for i, name in enumerate(HOSTILE):
+        page.goto(f"{address}/responses?response={answer('run-a', 20, f'q{i}', 0, '', '').response_id}&words=true&against={base}")
+        settle(page)
+        expect(page.locator("ins:visible, del:visible").nth(2)).to_be_visible(timeout=20_000)
+        watch.assert_calm(page)
+        inside = "[...document.querySelectorAll('[data-testid=stBidiComponentRegular], [data-testid=stBidiComponentIsolated]')]"
+        elements = f"{inside}.flatMap(e => [...(e.shadowRoot ?? e).querySelectorAll('p *')].map(c => c.tagName))"
+        assert set(page.evaluate(elements)) <= {"INS", "DEL", "SPAN"}, name
+    page.close()
+
+
+def test_list_search_figure_and_replies_are_inert(address: str, browser: Tabs) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     watch = Watch(page, address)
     for path in (
@@ -156,7 +183,6 @@ def test_list_search_figure_and_replies_are_inert(address: str, browser: Browser
     ):
         page.goto(f"{address}/responses?{path}")
         settle(page)
-        page.wait_for_timeout(500)
         watch.assert_calm(page)
     page.goto(f"{address}/responses?column=run-a%4020&judge={J}")
     settle(page)
@@ -164,14 +190,15 @@ def test_list_search_figure_and_replies_are_inert(address: str, browser: Browser
         "button"
     ).first.click()  # the reply of the judge with the evil name
     expect(page.locator("[data-testid=stPopoverBody] [data-testid=stDataFrame]")).to_be_visible(timeout=20_000)
-    page.wait_for_timeout(500)
+    settle(page)
     watch.assert_calm(page)
     shoot(page, "responses-hostile-replies")
     page.close()
 
 
-def test_labelling_hostile_answers_is_inert(home: Home, address: str, browser: Browser) -> None:
-    batch = Desk(home, "anna").draw(60, "random", run_ids=["run-a"])
+def test_labelling_hostile_answers_is_inert(home: Home, address: str, browser: Tabs) -> None:
+    batch = Desk(home, "anna").draw(60, "random", judge_ids=[EVIL])
+    assert len(batch.response_ids) == len(HOSTILE)
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     watch = Watch(page, address)
     page.goto(f"{address}/label?labeller=anna")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.app import synthetic
-from tests.browser.conftest import assert_no_error, serve, settle, shoot
+from tests.browser.conftest import SCHEMES, Scheme, Tabs, assert_fits, assert_no_error, serve, settle, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,7 +37,7 @@ def click_a_point(page: Page) -> None:
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 
-def test_point_to_answers_to_permalink_and_back(address: str, browser: Browser) -> None:
+def test_point_to_answers_to_permalink_and_back(address: str, browser: Tabs) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     page.goto(f"{address}/trajectories?definition=turner&questions=organism-general")
     settle(page)
@@ -55,12 +55,20 @@ def test_point_to_answers_to_permalink_and_back(address: str, browser: Browser) 
     expect(page.get_by_text("step 0, before the fine-tune")).to_be_visible()
     shoot(page, "walk-answers")
 
+    page.get_by_text("Mark words").click()
+    expect(page.locator("ins, del").filter(has_text="only in").first).to_be_visible(timeout=20_000)
+    settle(page)
+    assert query(page)["words"] == ["true"]
+    shoot(page, "walk-words")
+
     page.get_by_role("link", name="Open").nth(1).click()
     page.wait_for_url(re.compile(r"response=[0-9a-f]{20}"), timeout=30_000)
     settle(page)
     assert_no_error(page)
     assert query(page)["definition"] == ["turner"]
     expect(page.get_by_text("Where it comes from")).to_be_visible()
+    expect(page.get_by_text("Held against: ")).to_be_visible()
+    assert len(query(page)["against"]) == 1
     expect(page.get_by_text(f"?response={query(page)['response'][0]}")).to_be_visible()
     shoot(page, "walk-permalink")
 
@@ -84,7 +92,7 @@ def test_point_to_answers_to_permalink_and_back(address: str, browser: Browser) 
     other.close()
 
 
-def test_samples_filters_and_sort_are_in_the_address(address: str, browser: Browser) -> None:
+def test_samples_filters_and_sort_are_in_the_address(address: str, browser: Tabs) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     column = "organism-1m-medical%40180"
     page.goto(f"{address}/responses?column={column}&questions=organism-general&judge=judge0")
@@ -109,16 +117,17 @@ def test_samples_filters_and_sort_are_in_the_address(address: str, browser: Brow
     other.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 420])
-def test_every_view_fits_its_width(address: str, browser: Browser, width: int, scheme: str) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("scheme", "widths"), SCHEMES.items())
+def test_every_view_fits_its_width(address: str, browser: Tabs, scheme: Scheme, widths: tuple[int, int]) -> None:
+    page = browser.new_page(color_scheme=scheme)
     columns = "judge=judge0&column=organism-1m-medical%40180&column=organism-1m-financial%40180"
     for name in ("side by side", "list", "figure"):
+        page.set_viewport_size({"width": widths[0], "height": 1000})
         page.goto(f"{address}/responses?{columns}&view={name.replace(' ', '+')}")
-        settle(page)
-        assert_no_error(page)
-        main = "document.querySelector('[data-testid=stMain]')"
-        assert page.evaluate(f"{main}.scrollWidth <= {main}.clientWidth"), f"{name} is wider than {width}"
-        shoot(page, f"responses-{name.replace(' ', '-')}-{'wide' if width > 1000 else 'narrow'}-{scheme}")
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 1000})
+            settle(page)
+            assert_no_error(page)
+            assert_fits(page)
+            shoot(page, f"responses-{name.replace(' ', '-')}-{'wide' if width > 1000 else 'narrow'}-{scheme}")
     page.close()
