@@ -9,6 +9,7 @@ from typing import Any
 from em_core import agreement, definitions, labels
 from em_core.agreement import Measured
 from em_core.cli.output import Out
+from em_core.cli.selecting import listed
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.labels import files
@@ -56,11 +57,6 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
 def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", metavar="IDS", help="only these runs, comma-separated")
     parser.add_argument("--questions", metavar="SETS", help="only these question sets, comma-separated")
-
-
-def listed(text: str | None) -> list[str] | None:
-    """The words of ``a,b``; None stays None."""
-    return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
 def _agreement(args: argparse.Namespace, home: Home, out: Out) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from em_core import definitions
 from em_core.cli.output import Out
+from em_core.cli.selecting import listed
 from em_core.home import Home
 from em_core.selection import Selection
 
@@ -34,14 +35,11 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_export)
 
 
-def _listed(text: str | None) -> tuple[str, ...] | None:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text is not None else None
-
-
 def _export(args: argparse.Namespace, home: Home, out: Out) -> int:
     from em_core import export  # figures and charts: only for this command
 
-    chosen = Selection(args.definition, args.interval, args.judge, _listed(args.runs), _listed(args.questions))
+    runs, sets = (None if names is None else tuple(names) for names in (listed(args.runs), listed(args.questions)))
+    chosen = Selection(args.definition, args.interval, args.judge, runs, sets)
     said = time.monotonic()
 
     def progress(share: float, what: str) -> None:
@@ -50,7 +48,9 @@ def _export(args: argparse.Namespace, home: Home, out: Out) -> int:
             said = time.monotonic()
             out.say(f"{share:4.0%}  {what}")
 
-    report = export.export(home, chosen, args.out, _listed(args.parts) or (), progress, overwrite=args.overwrite, pack=args.zip)
+    report = export.export(
+        home, chosen, args.out, tuple(listed(args.parts) or ()), progress, overwrite=args.overwrite, pack=args.zip
+    )
     for name, why in report.missing.items():
         out.say(f"figure {name} is missing: {why}")
     for note in report.notes:

@@ -6,15 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from em_core import charts, definitions, figures
-from em_core.cli.agreement import listed
 from em_core.cli.output import Out
+from em_core.cli.selecting import check, check_runs_and_judges, listed
 from em_core.errors import BadInput, EMError
 from em_core.home import Home
 from em_core.selection import Selection
-from em_core.store import queries
 from em_core.store.comparing import FINAL, PEAK
 from em_core.store.contents import contents
 
@@ -102,18 +99,10 @@ def _known(args: argparse.Namespace, home: Home) -> tuple[tuple[str, ...] | None
     """Runs and question sets, each checked against what is there."""
     runs, sets, experiments = listed(args.runs), listed(args.questions), listed(args.experiment)
     there = contents(home)
-    _check(sets, there["question_set"], "question set")
-    _check(experiments, there["experiment"], "experiment")
-    if runs is not None and set(runs) - set(there["run_id"]):
-        _check(runs, queries.runs(home)["run_id"], "run")  # a run without answers has losses to draw
+    check(sets, there["question_set"], "question set")
+    check(experiments, there["experiment"], "experiment")
+    check_runs_and_judges(home, runs, [*filter(None, [args.judge]), *(listed(args.judges) or ())])
     if experiments is not None:
         of = [str(run) for run in there.loc[there["experiment"].isin(experiments), "run_id"].drop_duplicates()]
         runs = of if runs is None else [run for run in runs if run in of]
     return (None if runs is None else tuple(runs)), (None if sets is None else tuple(sets))
-
-
-def _check(wanted: list[str] | None, there: pd.Series, kind: str) -> None:
-    known = sorted({str(name) for name in there.dropna()})
-    for name in wanted or ():
-        if name not in known:
-            raise BadInput(f"{kind} {name!r} is not here", f"{kind}s here: {', '.join(known[:12]) or 'none'}")

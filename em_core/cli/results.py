@@ -9,6 +9,7 @@ import pandas as pd
 
 from em_core import definitions
 from em_core.cli.output import Out
+from em_core.cli.selecting import check_runs_and_judges, listed
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.store import health as store_health
@@ -44,14 +45,16 @@ def _selection(parser: argparse.ArgumentParser) -> None:
 
 
 def _frame(args: argparse.Namespace, home: Home, by: tuple[str, ...]) -> pd.DataFrame:
+    runs = listed(args.runs)
+    check_runs_and_judges(home, runs, [args.judge] if args.judge else [])
     return store_rates.rates(
         home,
         definitions.get(args.definition),
         by=by,
         interval=args.interval,
-        method=getattr(args, "method", "wilson"),
+        method=args.method,
         judge_id=args.judge,
-        run_ids=args.runs.split(",") if args.runs else None,
+        run_ids=runs,
     )
 
 

@@ -84,6 +84,8 @@ def test_all_charts_go_into_one_folder_and_what_is_left_out_is_said(
         (["--runs", "r9"], "run 'r9' is not here"),
         (["--questions", "nothing"], "question set 'nothing' is not here"),
         (["--experiment", "none"], "experiment 'none' is not here"),
+        (["--judge", "nobody"], "judge 'nobody' is not here"),
+        (["--judges", "judge-1,nobody"], "judge 'nobody' is not here"),
         (["--definition", "nonsense"], "nonsense"),
     ],
 )

@@ -25,3 +25,16 @@ def test_few_questions_and_several_judges_are_said(tmp_path: Path, capsys: pytes
     assert "scored by different judges" in said
     assert main([*options, "--judge", "judge-1"]) == 0
     assert "different judges" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "names", "said"), [("--runs", "r1,r9", "run 'r9' is not here"), ("--judge", "nobody", "judge 'nobody' is not here")]
+)
+def test_a_run_or_judge_that_is_not_here_is_no_empty_table(
+    flag: str, names: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = BareHome(tmp_path)
+    write(home, "r1", created(label="r1"), *scored("r1", 1, [(5.0, 90.0)], "q0", "judge-1"))
+    publish(home)
+    assert main(["--home", str(tmp_path), "rates", flag, names]) == 2
+    assert said in capsys.readouterr().err
