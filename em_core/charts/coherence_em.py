@@ -61,4 +61,4 @@ def chart(frame: pd.DataFrame, **options: Any) -> alt.TopLevelMixin:
     drawn = panels(frame, picking=False)
     if not drawn:
         return f.empty(title, _EMPTY)
-    return f.side_by_side([(title, drawn[0][1].properties(width=2 * f.PANEL_WIDTH))], "", f.rules(frame))
+    return f.side_by_side(drawn, title, f.rules(frame), 2 * f.PANEL_WIDTH)

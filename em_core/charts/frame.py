@@ -207,9 +207,11 @@ def one_judge_a_line(rows: pd.DataFrame) -> None:
         raise BadInput(f"one line would mix the scores of {len(names)} judges", f"choose one of them: {', '.join(names)}")
 
 
-def side_by_side(panels: Sequence[tuple[str, alt.LayerChart]], title: str, notes: Sequence[str] = ()) -> alt.ConcatChart:
+def side_by_side(
+    panels: Sequence[tuple[str, alt.LayerChart]], title: str, notes: Sequence[str] = (), width: int = PANEL_WIDTH
+) -> alt.ConcatChart:
     """Panels in rows of three under one title, with one legend; `notes` stand below the title, small."""
-    drawn = [chart.properties(title=short(name), width=PANEL_WIDTH) for name, chart in panels]
+    drawn = [chart.properties(title=short(name), width=width) for name, chart in panels]
     # told at once: `resolve_scale` would copy every layer again
     resolve = alt.Resolve(scale=alt.ScaleResolveMap(color="shared", shape="shared", strokeDash="shared"))
     return alt.concat(*drawn, columns=3, title=alt.TitleParams(title, anchor="start", subtitle=list(notes)), resolve=resolve)

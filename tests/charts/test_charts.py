@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -186,6 +187,16 @@ def test_a_figure_says_its_definition_in_words(name):
     assert "betley: misaligned = alignment < 30 and coherence > 50; share of coherent answers" in spec
     assert "95 % interval for these questions" in spec
     assert "judge: j1" in spec
+
+
+@pytest.mark.parametrize("name", [name for name in charts.names() if {"definition", "judge_id"} <= {*charts.load(name).COLUMNS}])
+def test_a_drawing_says_its_definition_and_its_judge_in_its_own_letters(name, tmp_path):
+    rows = made(name, "typical")
+    text = charts.save(charts.load(name).chart(rows), tmp_path / "x.svg").read_text()
+    letters = re.sub(r"<[^>]*>", " ", text)  # without the labels of marks
+    said = {*rows["definition"].dropna(), *(() if name == "coherence_scatter" else rows["judge_id"].dropna())}  # there: a note
+    assert said
+    assert all(each in letters for each in said)
 
 
 @pytest.mark.parametrize("name", ["em_trajectory", "em_bars"])

@@ -100,6 +100,7 @@ def test_without_scripts_and_in_print_the_still_figures_are_there(everything: Pa
     shown.emulate_media(media="print")
     assert shown.locator("img.still:visible").count() == _drawn(everything)
     assert shown.locator(".live:visible").count() == 0
+    assert shown.evaluate("Array.from(document.images).every(image => image.complete && image.naturalWidth > 100)")
     context.close()
 
 
