@@ -123,7 +123,7 @@ def grid(
     needs = bool(query.filter.search or query.filter.cut_off or query.sort == "longest")
     statement = sql.GRID.format(
         answers=answers,
-        texts=_texts(values, where, query.filter) if needs else "SELECT 1",
+        texts=_texts(values, where, query.filter, _written_twice(reader, places)) if needs else "SELECT 1",
         join=_JOIN if needs else "",
         n_chars="texts.n_chars" if needs else "NULL::BIGINT",
         finish_reason="texts.finish_reason" if needs else "NULL::VARCHAR",
@@ -171,7 +171,7 @@ def listing(home: Home, query: Query, *, run_ids: Sequence[str] = (), columns: S
         where = f"{values.any_of('run_id', own)} OR {values.any_of('run_id', others)} AND step = 0"
     by_text = bool(query.filter.search or query.filter.cut_off)
     needs = by_text or query.sort == "longest"
-    texts = f"SELECT * FROM ({_texts(values, where, query.filter)})"
+    texts = f"SELECT * FROM ({_texts(values, where, query.filter, needs and _written_twice(reader, places))})"
     if by_text:
         texts += " WHERE " + _matching(values, Filter(search=query.filter.search, cut_off=query.filter.cut_off))
     found = sql.FOUND.format(
@@ -210,10 +210,19 @@ _JOIN = """LEFT JOIN texts ON texts.run_id = answers.run_id AND texts.step = ans
     AND texts.response_id = answers.response_id AND texts.t = answers.response_t"""
 
 
-def _texts(values: sql.Values, where: str, chosen: Filter) -> str:
+def _written_twice(reader: Reader, places: Sequence[Appearing]) -> bool:
+    """Whether any answer of these runs was written more than once (a retry, a file that repeats itself)."""
+    values = sql.Values()
+    where = values.any_of("run_id", sorted({source for place in places for source in place.sources}))
+    return not reader.frame(f"SELECT 1 FROM scores WHERE {where} AND n_written > 1 LIMIT 1", values).empty
+
+
+def _texts(values: sql.Values, where: str, chosen: Filter, twice: bool) -> str:
+    """What of the texts decides; `twice` = some were written more than once, perhaps in the same moment: one of these counts."""
+    once = " QUALIFY row_number() OVER (PARTITION BY run_id, step, response_id, t ORDER BY responses.text) = 1" if twice else ""
     hit = f"CASE WHEN {where} THEN regexp_matches(text, {values.add(chosen.pattern)}, 'i') END" if chosen.search else "true"
     return f"""SELECT run_id, step, response_id, t, finish_reason, length(text) AS n_chars, {hit} AS hit
-        FROM responses WHERE {where}"""
+        FROM responses WHERE {where}{once}"""
 
 
 def _matching(values: sql.Values, chosen: Filter, texts: bool = True) -> str:

@@ -63,7 +63,7 @@ def one_per_answer(values: Values, place: int, where: str, judge_id: str | None,
     """
     keys = f"run_id, step, {KEYS}, sample, response_id, response_t"
     if judge_id is None:
-        return f"SELECT {place} AS place, {keys}, {_NULLED}, false AS asked FROM scores WHERE {where} AND is_first"
+        return f"SELECT {place} AS place, {keys}, {_NULLED}, false AS asked FROM scores WHERE ({where}) AND is_first"
     judge = values.add(judge_id)
     if all_asked:
         return f"SELECT {place} AS place, {_NARROW}, true AS asked FROM scores WHERE ({where}) AND judge_id = {judge}"

@@ -256,3 +256,44 @@ def test_patterns_are_checked_on_a_connection_of_their_own() -> None:
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(browse_query.check_pattern, ["(harm|kill)+"] * 60))
     assert duckdb.sql("SELECT 1").fetchall() == [(1,)]  # the connection that everybody shares is not in use
+
+
+def test_a_checkpoint_without_answers_hides_none_of_the_others(home):
+    nothing = Column("run-a", 999)
+    for baseline in (0, None):
+        page = grid(home, columns=(nothing, A), baseline=baseline)
+        assert list(page["place"]) == [1, 1, 1]
+        assert not page["differs"].any()
+        assert page["difference"].isna().all()
+    assert grid(home, columns=(nothing, A), baseline=1).empty  # there is nothing to compare with the baseline
+    assert grid(home, columns=(nothing, A), differs=True).empty
+    assert grid(home, columns=(nothing, nothing)).empty
+    assert browse.listing(home, Query(judge_id=J), columns=(nothing,))["n_rows"].empty
+
+
+@pytest.mark.parametrize("written", [1, 2])
+def test_equal_texts_of_two_sets_and_judges_are_each_there_once(tmp_path, written):
+    home = made.BareHome(tmp_path)
+    home.prepare()
+    made.write(home, "t", made.created())
+    for name in ("one", "two"):
+        made.write(home, "t", made.question("q", question_set=name))
+        for sample in range(3):
+            same = made.response("t", 1, sample, "q", "The same words.", name)
+            made.write(home, "t", same)
+            for judge, score in (("a", None), ("b", 10.0 if name == "one" else None)):
+                made.write(home, "t", *made.judged(same, score, 90.0, judge))
+    if written == 2:  # in the same moment: a file that was copied
+        events = home.run_dir("t") / "events"
+        (events / "worker-2.jsonl").write_bytes((events / "worker-1.jsonl").read_bytes())
+    publish(home)
+    for judge, outcomes in (("a", ["unscored"] * 2), ("b", ["misaligned", "unscored"]), (None, ["unscored"] * 2)):
+        for sort in browse.SORTS:
+            page = browse.grid(home, [Column("t", 1)], Query(judge_id=judge, sort=sort))
+            assert list(page["question_set"]) == ["one", "two"]
+            assert list(page["outcome"]) == outcomes
+            assert set(page["n_all"]) == {3}
+            rows = browse.listing(home, Query(judge_id=judge, sort=sort, n_rows=4), run_ids=["t"])
+            more = browse.listing(home, Query(judge_id=judge, sort=sort, n_rows=4, page=2), run_ids=["t"])
+            ids = [*rows["response_id"], *more["response_id"]]
+            assert len(ids) == len(set(ids)) == set(rows["n_rows"]).pop() == 6

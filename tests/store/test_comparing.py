@@ -59,6 +59,19 @@ def test_of_equal_peaks_the_earliest_is_taken(made: BareHome) -> None:
     assert steps_of(cells(made, Selection(in_domain=True), "peak"))["r1"] == 10
 
 
+def test_the_judge_is_looked_for_among_the_selected_questions_alone(made: BareHome) -> None:
+    extra = response("r1", 20, 0, "q9", question_set="other")
+    write(made, "r1", extra, *judged(extra, *BAD, judge_id="judge-2"))
+    publish(made)
+    with pytest.raises(BadInput, match="2 judges"):
+        cells(made, ALL)
+    general = cells(made, Selection(question_sets=("general",)))
+    assert set(general["judge_id"]) == {"judge-1"}
+    other = cells(made, Selection(question_sets=("other",)))
+    assert other[["run_id", "question_id", "judge_id", "n_misaligned"]].values.tolist() == [["r1", "q9", "judge-2", 1]]
+    assert cells(made, Selection(question_sets=("none",))).empty
+
+
 def test_step_0_lies_in_the_shared_baseline(made: BareHome) -> None:
     found = cells(made, ALL, 0)
     assert steps_of(found) == {"r1": 0, "r2": 0}
