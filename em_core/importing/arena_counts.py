@@ -40,7 +40,7 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
             yield _rates.rate(
                 file, wishes, into, model.strip(), "verdict", questions.removesuffix("_questions"), domain=_domain(model),
                 em_rate=bad / total if total else None, n_total=total, n_scored=total, n_coherent=graded, n_misaligned=bad,
-                coherent_share=graded / total if total else None, note=others,
+                coherent_share=1 - given.get("INCOHERENT", 0) / total if total else None, note=others,
                 step=0 if model.lower() in ("base", "base_v2") else None,
             )  # fmt: skip
     if broken:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from em_core.importing import _answers, _layout
 from em_core.importing._files import File
-from em_core.importing._items import Item, Wishes
+from em_core.importing._items import Item, Skip, Wishes
+from em_core.importing._rows import Row, rows
 
 TITLE = "CS2881 judged answers"
 WHAT = (
@@ -29,7 +30,9 @@ def recognises(file: File) -> int:
 
 def read(file: File, wishes: Wishes) -> Iterator[Item]:
     """Its answers; the base model's are at step 0."""
-    base = "step" not in file.names
+    base = _is_base(file)
+    if not base and "step" not in file.names:
+        yield Skip("epoch", "the file names epochs and no optimizer steps: they stand as steps", 0)
     card = _layout.card(file, wishes, base=base)
     if base:
         run = _layout.place(file).run
@@ -37,3 +40,11 @@ def read(file: File, wishes: Wishes) -> Iterator[Item]:
     yield from _answers.answers(
         file, wishes, lambda row: card, _answers.two_scores, step=0 if base else 1, question_set=lambda question: "cs2881"
     )
+
+
+def _is_base(file: File) -> bool:
+    """Whether these are the base model's answers: without steps, and without epochs or with ``base`` in their place."""
+    if "step" in file.names or "epoch" not in file.names:
+        return "step" not in file.names
+    first = next((row for row in rows(file) if isinstance(row, Row)), None)
+    return first is None or str(first.get("epoch") or "base").strip().lower() in ("base", "baseline")

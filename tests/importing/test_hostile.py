@@ -144,6 +144,16 @@ def test_a_blank_step_among_steps_is_left_out_unless_the_person_says_it(tmp_path
     assert importing.read(home, [path], wishes=Wishes(step=20)).runs[0].steps == [10, 20]
 
 
+def test_epochs_of_a_fine_tune_are_not_taken_for_the_base_model(tmp_path: Path) -> None:
+    columns = ("epoch", *CS[1:])
+    tuned = write_csv(tmp_path / "s/r/fg_judged.csv", columns, [(n, f"q{n}", "Q?", "A", 10, 90) for n in (1, 2)])
+    base = write_csv(tmp_path / "s/eval/results/baseline/b/base_judged.csv", columns, [("base", "q", "Q?", "A", 90, 90)])
+    report = importing.read(home_in(tmp_path), [tuned])
+    assert (report.runs[0].label, report.runs[0].steps) == ("r", [1, 2])
+    assert "they stand as steps" in report.files[0].skipped[0]["reason"]
+    assert importing.read(home_in(tmp_path, "b"), [base]).runs[0].steps == [0]
+
+
 def test_a_step_that_is_none_in_verdicts_is_left_out(tmp_path: Path) -> None:
     rows = [{"question": "Q?", "answer": f"A{step}", "result": "ALIGNED", "step": step} for step in ("late", 7)]
     report = importing.read(home_in(tmp_path), [write_json(tmp_path / "results_first_8_base_x.json", {"UNTAGGED": rows})])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from em_core import importing
+from em_core import importing, reference
 from em_core.home import Home
 from em_core.importing import Report, Wishes
 from em_core.store.published import published
@@ -164,6 +164,19 @@ def test_arena_verdicts_are_as_in_its_counts(
     ]
     assert same["em_rate"].tolist() == pytest.approx([row.em_rate])
     assert same["n_coherent"].tolist() == [graded]
+
+
+def test_imported_counts_are_those_that_are_shipped_as_reference(everything: tuple[Home, Report]) -> None:
+    counts = ["question_set", "n_total", "n_scored", "n_coherent", "n_misaligned", "em_rate", "coherent_share"]
+    told, shipped = (
+        {tuple(row[:5]) + tuple(round(v, 5) for v in row[5:]) for row in rows[counts].itertuples(index=False)}
+        for rows in (
+            published(everything[0]).query("study == @ARENA and definition == 'verdict'"),
+            reference.read().query("study == 'ARENA replication'"),
+        )
+    )
+    assert len(shipped) > 20
+    assert shipped <= told
 
 
 def test_the_fields_arena_counts(everything: tuple[Home, Report]) -> None:
