@@ -64,9 +64,20 @@ def _checkpoint(reader: Reader, place: Appearing) -> str:
 
 
 def one(
-    home: Home, response_id: str, definition: str = definitions.DEFAULT, judge_id: str | None = None
+    home: Home,
+    response_id: str,
+    definition: str = definitions.DEFAULT,
+    judge_id: str | None = None,
+    near: Sequence[str] = (),
 ) -> dict[str, Any] | None:
     """All that is known of an answer; None when there is none of that id.
+
+    Args:
+        home: Whose runs.
+        response_id: The answer.
+        definition: Says what is misaligned.
+        judge_id: Whose scores say so.
+        near: Runs where it probably is: looked at first, since a search of all answers takes longer the more there are.
 
     Returns:
         The answer's fields and question (texts cut to `CUT` characters, n_chars = its length), outcome under the definition by
@@ -75,7 +86,9 @@ def one(
         `health`: dict or None; `judgements`: DataFrame, raw replies and token probabilities cut to `CUT`.
     """
     reader = connect(home)
-    where = reader.frame("SELECT run_id, step, judge_id FROM scores WHERE response_id = $id ORDER BY ALL", {"id": response_id})
+    where = _by_id(reader, response_id, near) if near else pd.DataFrame()
+    if where.empty:
+        where = _by_id(reader, response_id)
     if where.empty:
         return None
     run_id, step = str(where["run_id"].iloc[0]), int(where["step"].iloc[0])
@@ -124,6 +137,15 @@ def one(
         "health": _health(reader, run_id, response_id),
         "judgements": judgements_of(home, run_id, response_id, judges),
     }
+
+
+def _by_id(reader: Reader, response_id: str, within: Sequence[str] = ()) -> pd.DataFrame:
+    """Where an answer is and who judged it: run_id, step, judge_id; in these runs alone, if there are any."""
+    values = sql.Values()
+    runs = values.any_of("run_id", within) if within else "true"
+    return reader.frame(
+        f"SELECT run_id, step, judge_id FROM scores WHERE {runs} AND response_id = {values.add(response_id)} ORDER BY ALL", values
+    )
 
 
 def _health(reader: Reader, run_id: str, response_id: str) -> dict[str, Any] | None:

@@ -13,8 +13,8 @@ from em_core.store.browse import Column, Filter, Query
 _ROWS = 100
 
 
-def at_step_0(home: Home, answer: Mapping[str, Any], run_id: str) -> str | None:
-    """Id of the answer of the run's step 0 to the same question, paraphrase and cue; None when there is none.
+def at_step_0(home: Home, answer: Mapping[str, Any], run_id: str) -> tuple[str, str] | None:
+    """The answer of the run's step 0 to the same question, paraphrase and cue: (run that holds it, its id); None = none.
 
     Args:
         home: Whose runs.
@@ -27,5 +27,5 @@ def at_step_0(home: Home, answer: Mapping[str, Any], run_id: str) -> str | None:
     page = browse.grid(home, [Column(run_id, 0)], query, sample=int(answer["place"]))
     for row in page.to_dict("records"):
         if all(row[key] == answer[key] for key in keys):
-            return str(row["response_id"])
+            return str(row["run_id"]), str(row["response_id"])
     return None

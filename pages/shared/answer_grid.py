@@ -95,7 +95,7 @@ def _cell(row: view.Row, cell: dict[str, Any], place: int, asked: Asked, rule: D
             key = f"at{asked.sample}-{row.row_id}.{place}"
             st.pagination(n, default=min(asked.sample, n), max_visible_pages=0, key=key, bind="query-params")
             st.caption(f"{int(cell['k'])} of {n}" + (f" ({int(cell['n_all'])} in all)" if cell["n_all"] > n else ""))
-        _actions(cell, f"{row.row_id}-{place}", None if base is None else str(base["response_id"]))
+        _actions(cell, f"{row.row_id}-{place}", base)
 
 
 def _excerpt(cell: Mapping[str, Any]) -> None:
@@ -104,12 +104,15 @@ def _excerpt(cell: Mapping[str, Any]) -> None:
         st.text(f"… {visible(cell['excerpt'])} …", width="stretch")
 
 
-def _actions(cell: Mapping[str, Any], key: str, against: str | None = None) -> None:
+def _actions(cell: Mapping[str, Any], key: str, base: Mapping[str, Any] | None = None) -> None:
     said = st.popover(" ", icon=":material/gavel:", help="What the judges said", key=f"said-{key}", on_change="rerun")
     if said.open:
         with said:
             answer_one.judgements(str(cell["run_id"]), str(cell["response_id"]))
-    address = links.parameters(response=cell["response_id"], against=against, words=None if against is None else "true")
+    held = {"near": cell["run_id"]} if base is None else {
+        "near": [cell["run_id"], base["run_id"]], "against": base["response_id"], "words": "true",
+    }  # fmt: skip
+    address = links.parameters(response=cell["response_id"], **held)
     st.page_link(links.RESPONSES, label="Open", icon=":material/open_in_full:", query_params=address)
 
 

@@ -20,12 +20,14 @@ from pages.shared.words import plain
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _one(root: str, generation: str, response_id: str, definition: str, judge_id: str | None) -> dict[str, Any] | None:
-    return answer_details.one(Home(core.home().root), response_id, definition, judge_id)
+def _one(
+    root: str, generation: str, response_id: str, definition: str, judge_id: str | None, near: tuple[str, ...]
+) -> dict[str, Any] | None:
+    return answer_details.one(Home(core.home().root), response_id, definition, judge_id, near)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _at_step_0(root: str, generation: str, response_id: str, asked: dict[str, Any], column: Column) -> str | None:
+def _at_step_0(root: str, generation: str, response_id: str, asked: dict[str, Any], column: Column) -> tuple[str, str] | None:
     return answer_pair.at_step_0(Home(core.home().root), asked, column.run_id)
 
 
@@ -56,7 +58,8 @@ def show(response_id: str) -> None:
         if definition == "custom":
             definition = st.query_params.get("rule", definitions.DEFAULT)
         rule = definitions.get(definition)
-        found = _one(str(core.home().root), core.generation(), response_id[:200], definition, st.query_params.get("judge"))
+        judge = st.query_params.get("judge")
+        found = _one(str(core.home().root), core.generation(), response_id[:200], definition, judge, _near())
         if found is None:
             st.page_link(links.RESPONSES, label="All answers", icon=":material/arrow_back:", query_params=links.parameters())
             raise BadInput(
@@ -92,6 +95,11 @@ def show(response_id: str) -> None:
     st.code(f"{st.context.url or ''}".split("?")[0] + f"?{urlencode(address)}", language=None, wrap_lines=True)
 
 
+def _near() -> tuple[str, ...]:
+    """Runs where the address says that its answers are; a hint that may be wrong."""
+    return tuple(text[:200] for text in st.query_params.get_all("near")[:3])
+
+
 def _navigation(found: dict[str, Any]) -> None:
     beside = {
         "column": [str(c) for c in found["columns"][:1]],
@@ -111,7 +119,7 @@ def _navigation(found: dict[str, Any]) -> None:
         )
         for name, icon in (("previous", "chevron_left"), ("next", "chevron_right")):
             if found[name]:
-                address = links.parameters(response=found[name], words=marked)
+                address = links.parameters(response=found[name], near=found["run_id"], words=marked)
                 st.page_link(
                     links.RESPONSES, label=f"{name.capitalize()} sample", icon=f":material/{icon}:", query_params=address
                 )
@@ -122,12 +130,13 @@ def _held_against(found: dict[str, Any]) -> dict[str, Any] | None:
     column, step_0, named = found["columns"][0], found["step"] == 0, st.query_params.get("against")
     asked = {name: found[name] for name in ("question_set", "question_id", "paraphrase", "cue", "place")}
     key = (str(core.home().root), core.generation())
-    other = named or (None if step_0 else _at_step_0(*key, found["response_id"], asked, column))
+    start = None if named or step_0 else _at_step_0(*key, found["response_id"], asked, column)
+    run_id, other = start or ("", named)
     if not other or other == found["response_id"]:
         return None
     if not st.toggle("Mark words", key="words", bind="query-params", help=answer_words.HELP):
         return None
-    there = _one(*key, other[:200], definitions.DEFAULT, None)
+    there = _one(*key, other[:200], definitions.DEFAULT, None, (*_near(), run_id))
     if there is None:
         st.caption(":material/info: The answer that the address holds it against is not here.")
     return there
@@ -141,8 +150,9 @@ def _answer(response_id: str, found: dict[str, Any], other: dict[str, Any] | Non
     here = Home(core.home().root)
     if n > len(text):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"The first {len(text):,} of {n:,} characters.")
+            said = st.empty()
             whole = n <= answer_text.WHOLE_CHARS and st.toggle("Show all", key="whole", bind="query-params")
+            said.caption(f"All {n:,} characters." if whole else f"The first {len(text):,} of {n:,} characters.")
             st.download_button(
                 "Download", lambda: answer_details.full_text(here, response_id).encode(), f"{found['response_id']}.txt",
                 "text/plain", icon=":material/download:", on_click="ignore",
@@ -154,7 +164,7 @@ def _answer(response_id: str, found: dict[str, Any], other: dict[str, Any] | Non
         answer_text.block(text)
         return
     there = str(other["text"] or "")
-    if len(text) > CUT and int(other["n_chars"] or 0) > len(there):
+    if len(text) > CUT and len(there) < int(other["n_chars"] or 0) <= answer_text.WHOLE_CHARS:
         there = answer_details.full_text(here, other["response_id"])
     whose = f"{one_line(other['card']['label'] or other['run_id'], 80)}, step {other['step']}, sample {other['sample']}"
     answer_words.legend("the other answer")
@@ -182,7 +192,7 @@ def _provenance(found: dict[str, Any], card: dict[str, Any]) -> None:
     facts = {
         "Run": card["label"], "Run id": found["run_id"], "Kind": card["run_kind"], "Base model": card["base_model"],
         "Trained on": card["domain"], "Step": found["step"],
-        "Shown under": f"{shared} other runs that start from this model" if shared else "",
+        "Shown under": f"{view.count_words(shared, 'other run')} from this model" if shared else "",
         "Decoding": view.decoding_words(found["decoding"] or ""), "Seed": found["seed"],
         "Prompt tokens": found["n_prompt_tokens"], "Answer tokens": found["n_tokens"], "Finish reason": found["finish_reason"],
         "Characters": found["n_chars"], "Answer id": found["response_id"],

@@ -8,7 +8,7 @@ import pytest
 
 from em_core.home import Home
 from em_core.records import AnswerHealth, Judgement, RunState
-from em_core.store import answer_details
+from em_core.store import answer_details, answer_pair
 from em_core.store.browse import CUT, Column
 from em_core.store.publish import publish
 from em_core.view import responses as view
@@ -73,6 +73,21 @@ def test_one_answer_has_everything(home):
     assert set(table["Judge"]) == {J, J2}
     other = table[table["Judge"] == J2].iloc[0]
     assert (other["Score"], other["Raw reply"], other["Token probabilities"]) == ("85", "85 of 100", "'85' 60.0%, '90' 20.0%")
+
+
+def test_an_answer_is_found_near_and_far(home):
+    key = answer("run-a", 10, "q0", 1, "", "").response_id
+    for near in ((), ("run-a",), ("run-b", "nobody"), ("run-b", "run-a")):
+        assert answer_details.one(home, key, "betley", J, near)["run_id"] == "run-a", near
+    assert answer_details.one(home, "0" * 20, near=("run-a",)) is None
+
+
+def test_an_answer_is_held_against_the_same_sample_of_step_0(home):
+    one = answer_details.one(home, answer("run-a", 10, "q1", 2, "", "").response_id, "betley", J)
+    assert answer_pair.at_step_0(home, one, "run-a") == ("base", answer("base", 0, "q1", 2, "", "").response_id)
+    assert answer_pair.at_step_0(home, one | {"place": 99}, "run-a") == ("base", answer("base", 0, "q1", 3, "", "").response_id)
+    assert answer_pair.at_step_0(home, one | {"cue": "|TAG|"}, "run-a") is None
+    assert answer_pair.at_step_0(home, one, "run-i") is None
 
 
 def test_another_judge_and_definition_change_the_outcome(home):
