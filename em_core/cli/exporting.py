@@ -27,6 +27,7 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--interval", choices=("questions", "population"), default="questions")
     parser.add_argument("--runs", metavar="IDS", help="only these runs, comma-separated")
     parser.add_argument("--questions", metavar="SETS", help="rates of these question sets only, comma-separated")
+    parser.add_argument("--in-domain", choices=("yes", "no"), help="rates inside (yes) or outside the training domain only")
     parser.add_argument(
         "--parts", default="csv,figures,parquet,jsonl,report", metavar="PARTS", help="some of csv,figures,parquet,jsonl,report"
     )
@@ -39,7 +40,8 @@ def _export(args: argparse.Namespace, home: Home, out: Out) -> int:
     from em_core import export  # figures and charts: only for this command
 
     runs, sets = (None if names is None else tuple(names) for names in (listed(args.runs), listed(args.questions)))
-    chosen = Selection(args.definition, args.interval, args.judge, runs, sets)
+    inside = None if args.in_domain is None else args.in_domain == "yes"
+    chosen = Selection(args.definition, args.interval, args.judge, runs, sets, inside)
     said = time.monotonic()
 
     def progress(share: float, what: str) -> None:

@@ -130,6 +130,7 @@ def command(selection: Selection, parts: tuple[str, ...]) -> None:
     flags = ["--definition", selection.definition, "--interval", selection.interval]
     flags += ["--judge", selection.judge_id] if selection.judge_id else []
     flags += ["--questions", ",".join(selection.question_sets)] if selection.question_sets is not None else []
+    flags += [] if selection.in_domain is None else ["--in-domain", "yes" if selection.in_domain else "no"]
     flags += ["--runs", ",".join(selection.run_ids or ())]
     flags += ["--parts", ",".join(parts)] if len(parts) < len(_PARTS) else []
     with st.expander("The same on the command line", icon=":material/terminal:"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -43,6 +44,12 @@ def test_the_command_prints_one_document_and_makes_the_folder_and_the_zip(
     assert main([*again, "--runs", "nobody", "--overwrite"]) == 2
     assert "nobody" in capsys.readouterr().err
     assert (out / "responses.jsonl").exists()
+
+
+def test_the_training_domain_s_questions_alone_are_exported_and_the_report_says_the_command(home: Home, out: Path) -> None:
+    assert main(["--home", str(home.root), "export", "--out", str(out), "--parts", "csv,report", "--in-domain", "yes"]) == 0
+    assert set(pd.read_csv(out / "em_rates_summary.csv")["in_domain"]) == {True}
+    assert "--in-domain yes" in (out / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -91,6 +91,7 @@ def again(results: Results, about: Mapping[str, Any]) -> Markup:
         *(["--judge", chosen.judge_id] if chosen.judge_id else []),
     ]
     sets = ["--questions", ",".join(chosen.question_sets)] if chosen.question_sets is not None else []
+    sets += [] if chosen.in_domain is None else ["--in-domain", "yes" if chosen.in_domain else "no"]
     lines = [
         "# these tables and figures, from the workbench that has the runs",
         _command("export", "--out", "DIR", *rule, *runs, *sets),
