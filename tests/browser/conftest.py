@@ -12,10 +12,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, ViewportSize, sync_playwright
 
 from em_core import lease
 from em_core.home import Home
@@ -69,12 +70,42 @@ def _end_background(home: Home) -> None:
             process.kill()
 
 
+Scheme = Literal["light", "dark"]
+SCHEMES: dict[Scheme, tuple[int, int]] = {"light": (1440, 420), "dark": (420, 1440)}
+"""Each scheme with the widths in which a page is looked at: once it is opened wide, once narrow, and made the other."""
+
+
+class Tabs:
+    """A browser whose pages share what was loaded once: Streamlit's own scripts are most of a page's first seconds."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._context = context
+
+    def new_page(self, viewport: ViewportSize | None = None, color_scheme: Scheme = "light") -> Page:
+        page = self._context.new_page()
+        page.set_viewport_size(viewport or {"width": 1280, "height": 720})
+        page.emulate_media(color_scheme=color_scheme)
+        return page
+
+
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Tabs]:
     with sync_playwright() as playwright:
         opened = chromium.open_browser(playwright)
-        yield opened
+        yield Tabs(opened.new_context())
         opened.close()
+
+
+_STILL = """() => new Promise(done => {
+    let waiting;
+    const end = () => { seen.disconnect(); clearTimeout(waiting); clearTimeout(enough); done(); };
+    const again = () => { clearTimeout(waiting); waiting = setTimeout(end, 250); };
+    const seen = new MutationObserver(again);
+    const enough = setTimeout(end, 5000);
+    seen.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+    again();
+})"""
+"""Nothing in the document has changed for a quarter of a second (charts are drawn after the script has ended); five at most."""
 
 
 def settle(page: Page) -> None:
@@ -84,7 +115,7 @@ def settle(page: Page) -> None:
         "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'", timeout=60_000
     )
     page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
-    page.wait_for_timeout(600)
+    page.evaluate(_STILL)
 
 
 def assert_no_error(page: Page) -> None:
@@ -93,12 +124,18 @@ def assert_no_error(page: Page) -> None:
     assert "Traceback" not in page.inner_text("body")
 
 
+def assert_fits(page: Page) -> None:
+    """The page is not wider than the window."""
+    main = "document.querySelector('[data-testid=stMain]')"
+    assert page.evaluate(f"{main}.scrollWidth <= {main}.clientWidth"), f"{page.url} is wider than {page.viewport_size}"
+
+
 def shoot(page: Page, name: str) -> None:
     """A screenshot of the whole page as a test artefact."""
     ARTIFACTS.mkdir(exist_ok=True)
     size = page.viewport_size or {"width": 1440, "height": 1000}
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": min(int(height) + 20, 4500)})
-    page.wait_for_timeout(400)
+    page.evaluate(_STILL)
     page.screenshot(path=ARTIFACTS / f"{name}.png")
     page.set_viewport_size(size)

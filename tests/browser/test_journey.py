@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import assert_no_error, serve, settle, shoot
+from tests.browser.conftest import Tabs, assert_no_error, serve, settle, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,7 +23,7 @@ def _points(page: Page) -> int:
     return int(found.group(1).replace(",", "")) if found else 0
 
 
-def test_the_demo_is_launched_watched_and_its_curve_grows(tmp_path: Path, browser: Browser) -> None:
+def test_the_demo_is_launched_watched_and_its_curve_grows(tmp_path: Path, browser: Tabs) -> None:
     with serve(tmp_path) as address:
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         page.goto(address)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from em_core.home import Home
 from em_core.specs_io import read_spec
 from em_core.supervisor.launch import launch
 from tests.app import synthetic
-from tests.browser.conftest import assert_no_error, serve, settle, shoot
+from tests.browser.conftest import Tabs, assert_no_error, serve, settle, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,7 +25,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield found
 
 
-def test_a_view_is_a_link(address: str, browser: Browser) -> None:
+def test_a_view_is_a_link(address: str, browser: Tabs) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     page.goto(f"{address}/trajectories")
     settle(page)
@@ -40,7 +40,7 @@ def test_a_view_is_a_link(address: str, browser: Browser) -> None:
     other.close()
 
 
-def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(address: str, browser: Browser) -> None:
+def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(address: str, browser: Tabs) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     page.goto(f"{address}/launch")
     settle(page)
@@ -55,7 +55,7 @@ def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(addr
     page.close()
 
 
-def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run(tmp_path: Path, browser: Browser) -> None:
+def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run(tmp_path: Path, browser: Tabs) -> None:
     launch(Home(tmp_path), read_spec("organism"), start=False)
     with serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
@@ -74,7 +74,7 @@ def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run
         page.close()
 
 
-def test_the_first_visit_after_a_restart_may_be_any_page(tmp_path: Path, browser: Browser) -> None:
+def test_the_first_visit_after_a_restart_may_be_any_page(tmp_path: Path, browser: Tabs) -> None:
     with serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         page.goto(f"{address}/live")
