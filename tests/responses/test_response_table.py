@@ -44,6 +44,14 @@ def test_the_median_sample_is_the_middle_one_of_those_with_a_score(home):
     assert unscored["outcome"].tolist() == ["unscored"]
 
 
+def test_a_figure_of_questions_in_the_training_domain_alone_shows_no_other(home):
+    inside, _ = figure.frame(home, CHOSEN.but(in_domain=True))
+    outside, _ = figure.frame(home, CHOSEN.but(in_domain=False))
+    assert set(inside["question"]).isdisjoint(outside["question"])
+    none, _ = figure.frame(home, CHOSEN.but(in_domain=True), columns=[Column("run-i", 5)])  # a run without a training domain
+    assert none.empty
+
+
 def test_wrong_words_and_empty_selections(home):
     with pytest.raises(BadInput, match="worst"):
         figure.frame(home, CHOSEN, pick="worst")
