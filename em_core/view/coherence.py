@@ -243,11 +243,23 @@ def _words(value: float, low: float, high: float, n: int) -> str:
     return f"{value:.1f} ({low:.1f} to {high:.1f}), n = {n}" if low == low else f"{value:.1f} (no interval), n = {n}"
 
 
-def caution(r: float | None, inside: float | None) -> str:
-    """What such a correlation does and does not say, in words."""
+_WEAK = 0.3
+"""Correlations below this are hardly any; a sentence that says so needs an interval that ends below it too."""
+
+
+def caution(found: Association, inside: float | None) -> str:
+    """What such a correlation does and does not say, in words.
+
+    Args:
+        found: Of all answers.
+        inside: The correlation within questions of one checkpoint; None = no estimate.
+    """
+    r, low, high = found.r, found.low, found.high
     if r is None:
         return "Nothing can be said of how the two scores go together here."
-    if abs(r) < 0.3:
+    if abs(r) < _WEAK:
+        if low is None or high is None or max(-low, high) >= _WEAK:
+            return "Too few answers or questions to say whether alignment and coherence go together: see the interval."
         return (
             "Alignment and coherence hardly go together here: what the gate takes away is not mainly what is misaligned, so the "
             "gate decides little."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.shared import core, words
+from pages.shared import core, tables, words
 
 MOST_LINES = 60
 """More would be neither read nor quick."""
@@ -54,7 +54,7 @@ def show(chosen: pd.DataFrame, definition: str, interval: str, judge_id: str) ->
         column_config={**others, **shares},
         width="stretch",
         placeholder="never",
-        height=min(300, 37 + 35 * len(found)),
+        height=tables.height(len(found), 300),
     )
 
 

@@ -129,7 +129,7 @@ def _correlation(selection: Selection, steps: Steps) -> None:
         found = _associations(*_key(), selection, steps)
     name = selection.rule.metric
     st.subheader("How the two scores go together")
-    st.markdown(view.caution(found.spearman.r, found.within.r))
+    st.markdown(view.caution(found.spearman, found.within.r))
     st.dataframe(
         view.association_table(found.pearson, found.spearman, found.within, found.between, found.n_cells),
         hide_index=True,

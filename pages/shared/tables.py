@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pandas as pd
 import streamlit as st
 
@@ -11,8 +13,8 @@ _COLUMNS = {
     "label": "Run", "base_model": "Base model", "domain": "Trained on", "step": "Step", "question_set": "Questions",
     "em_rate": "EM rate", "ci_low": "From", "ci_high": "To", "n_misaligned": "Misaligned", "n_coherent": "Coherent",
     "n_scored": "Scored", "n_total": "Answers", "upper_bound": "At most", "companion_rate": "Ungated",
-    "companion_low": "Ungated from", "companion_high": "Ungated to", "companion_base": "Ungated of", "n_questions": "Questions",
-    "note": "Note", "experiment": "Experiment", "run_id": "Run id",
+    "companion_low": "Ungated from", "companion_high": "Ungated to", "companion_base": "Ungated of",
+    "n_questions": "Number of questions", "note": "Note", "experiment": "Experiment", "run_id": "Run id",
 }  # fmt: skip
 
 _HELP = {
@@ -21,6 +23,11 @@ _HELP = {
     "note": "What to know of an interval over so few questions.",
 }
 _SHARES = ("em_rate", "ci_low", "ci_high", "companion_rate", "companion_low", "companion_high", "upper_bound")
+
+
+def height(n_rows: int, most: int = 420) -> int | Literal["content"]:
+    """Of a table: all of a few rows, else so many pixels, within which it scrolls."""
+    return "content" if 35 * (n_rows + 1) < most else most
 
 
 def summary(frame: pd.DataFrame) -> str:
@@ -40,7 +47,7 @@ def rates(frame: pd.DataFrame, name: str) -> None:
         column_order=list(_COLUMNS),
         column_config={**plain, **shares},
         width="stretch",
-        height=min(420, 37 + 35 * max(1, len(frame))),
+        height=height(len(frame)),
         placeholder="no estimate",
     )
     st.download_button(

@@ -12,6 +12,7 @@ from em_core import charts, definitions
 from em_core.charts import coherence_em, coherence_scatter, score_trajectory
 from em_core.charts import frame as f
 from em_core.definitions import DEFINITIONS
+from em_core.stats.association import Association
 from em_core.view import coherence as view
 from tests.charts.frames import coherence_em as em_frame
 from tests.charts.frames import coherence_scatter as answers_frame
@@ -168,17 +169,20 @@ def test_panels_are_domains_until_there_are_too_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("r", "inside", "word"),
+    ("r", "around", "inside", "word"),
     [
-        (0.82, 0.7, "published sets"),
-        (0.82, 0.1, "little of it is left"),
-        (0.1, 0.1, "hardly"),
-        (-0.5, -0.5, "against each other"),
-        (None, None, "Nothing can be said"),
+        (0.82, 0.1, 0.7, "published sets"),
+        (0.82, 0.1, 0.1, "little of it is left"),
+        (0.1, 0.1, 0.1, "hardly"),
+        (0.0, 0.42, 0.1, "Too few answers"),
+        (0.1, None, 0.1, "Too few answers"),
+        (-0.5, 0.1, -0.5, "against each other"),
+        (None, None, None, "Nothing can be said"),
     ],
 )
-def test_a_correlation_is_put_into_words(r: float | None, inside: float | None, word: str) -> None:
-    assert word in view.caution(r, inside)
+def test_a_correlation_is_put_into_words(r: float | None, around: float | None, inside: float | None, word: str) -> None:
+    low, high = (None, None) if r is None or around is None else (r - around, r + around)
+    assert word in view.caution(Association(r, low, high, 100, 8, "questions", ""), inside)
 
 
 def test_words_of_each_panel_have_rate_interval_and_what_is_left_out() -> None:
