@@ -137,8 +137,8 @@ def plan(home: Home, selection: Selection, parts: Sequence[str] = PARTS) -> Repo
     """
     wanted = _parts(parts)
     found = _results.of(home, selection)
-    with tables.reading(home, None if found.everything else found.run_ids) as store:
-        n, text, judged = store.count("responses"), store.text_bytes(), store.count("judgements")
+    there = tables.size(home, None if found.everything else found.run_ids)
+    n, text, judged = there.n_answers, there.text_bytes, there.n_judgements
     size = {
         "csv": text + 420 * n, "figures": 7_000_000, "parquet": int(0.3 * text) + 60 * n + 30 * judged,
         "jsonl": text + 750 * n + 260 * judged, "report": 3_000_000,

@@ -83,6 +83,46 @@ class Part:
     sides: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Size:
+    """How much a part holds.
+
+    Args:
+        n_answers: Rows of `responses`.
+        text_bytes: About how long they are together: those of its first and last run, in proportion.
+        n_judgements: About how many rows of `judgements`; of those in side runs the share of its answers among all.
+    """
+
+    n_answers: int
+    text_bytes: int
+    n_judgements: int
+
+
+def size(home: Home, run_ids: Sequence[str] | None) -> Size:
+    """How much would be taken along, from the totals of the runs: quick at any size.
+
+    Args:
+        home: Whose store.
+        run_ids: The runs; None = all.
+    """
+    with connect(home).cursor() as cursor:
+        own, sides = _runs(cursor, run_ids)
+        totals = {
+            str(run): (int(answers or 0), int(judgements or 0))
+            for run, answers, judgements in cursor.execute("SELECT run_id, n_responses, n_judgements FROM run_totals").fetchall()
+        }
+        n = sum(totals[run][0] for run in own if run in totals)
+        share = n / max(1, sum(answers for answers, _ in totals.values()))
+        judged = sum(totals[run][1] for run in own if run in totals) + share * sum(totals[run][1] for run in sides)
+        length = measured = 0
+        for run_id in {own[0], own[-1]} if own else ():
+            # one run in a condition: DuckDB then reads no other run's texts
+            row = cursor.execute("SELECT coalesce(sum(strlen(text)), 0), count(*) FROM responses WHERE run_id = ?", [run_id])
+            found = row.fetchone() or (0, 0)
+            length, measured = length + int(found[0]), measured + int(found[1])
+    return Size(n, round(length / measured * n) if measured else 0, round(judged))
+
+
 @contextlib.contextmanager
 def reading(home: Home, run_ids: Sequence[str] | None) -> Iterator[Tables]:
     """The tables of one generation of the store.
@@ -132,16 +172,6 @@ class Tables:
         row = self._db.execute(f"SELECT count(*) FROM {table} WHERE {self._of_part(table)}").fetchone()
         return int(row[0]) if row else 0
 
-    def text_bytes(self) -> int:
-        """About how long the answers of the part are together, bytes: those of its first and last run, in proportion."""
-        length = n = 0
-        for run_id in {self.part.own[0], self.part.own[-1]} if self.part.own else ():
-            # one run in a condition: DuckDB then reads no other run's texts
-            row = self._db.execute("SELECT coalesce(sum(strlen(text)), 0), count(*) FROM responses WHERE run_id = ?", [run_id])
-            found = row.fetchone() or (0, 0)
-            length, n = length + int(found[0]), n + int(found[1])
-        return round(length / n * self.count("responses")) if n else 0
-
     def write_parquet(self, table: str, path: Path) -> int:
         """Write a table's rows of the part, all columns, in the order in which they were written; returns how many.
 
@@ -175,14 +205,10 @@ class Tables:
 
     def _find(self, run_ids: Sequence[str] | None) -> Part:
         everything = run_ids is None
-        self._set("chosen", run_ids or ())
-        aside = self._db.execute(_ASIDE, {"everything": everything, "side": list(SIDE_KINDS)}).fetchall()
-        sides = tuple(str(run) for (run,) in aside)
-        own = [str(run) for (run,) in self._db.execute(_OWN, {"everything": everything}).fetchall()]
-        own = [run for run in own if not everything or run not in set(sides)]
+        own, sides = _runs(self._db, run_ids)
         self._set("own", own)
         self._set("sides", sides)
-        if sides and not everything:
+        if sides and not everything:  # of the sides only those that speak of these answers: it costs a look at all they say
             self._db.execute(
                 "CREATE OR REPLACE TEMP TABLE wanted AS "
                 "SELECT DISTINCT response_id FROM responses WHERE list_contains(getvariable('own'), run_id)"
@@ -194,7 +220,7 @@ class Tables:
         return Part(None if run_ids is None else tuple(run_ids), tuple(own), sides)
 
     def _set(self, name: str, values: Sequence[str]) -> None:
-        self._db.execute(f"SET VARIABLE {name} = $values::VARCHAR[]", {"values": list(values)})
+        _set(self._db, name, values)
 
     def _of_part(self, table: str) -> str:
         if self.part.chosen is None:
@@ -224,6 +250,20 @@ class Tables:
             value = f"CASE WHEN isfinite({value}) THEN {value} END" if kind == "DOUBLE" else value
             parts += [] if name in leave else [f"{name}: {value}"]
         return ", ".join(parts)
+
+
+def _runs(db: duckdb.DuckDBPyConnection, run_ids: Sequence[str] | None) -> tuple[list[str], tuple[str, ...]]:
+    """Runs whose rows go along whole, and those that may speak of their answers."""
+    everything = run_ids is None
+    _set(db, "chosen", run_ids or ())
+    aside = db.execute(_ASIDE, {"everything": everything, "side": list(SIDE_KINDS)}).fetchall()
+    sides = tuple(str(run) for (run,) in aside)
+    own = [str(run) for (run,) in db.execute(_OWN, {"everything": everything}).fetchall()]
+    return [run for run in own if not everything or run not in set(sides)], sides
+
+
+def _set(db: duckdb.DuckDBPyConnection, name: str, values: Sequence[str]) -> None:
+    db.execute(f"SET VARIABLE {name} = $values::VARCHAR[]", {"values": list(values)})
 
 
 _IN_OWN = "list_contains(getvariable('own'), run_id)"
