@@ -68,7 +68,8 @@ def judge_warnings(there: pd.DataFrame, judge_id: str, run_ids: tuple[str, ...] 
     """
     for note in core.judge_notes(judge_id, run_ids):
         st.warning(words.plain(note), icon=":material/call_split:")
-    others = there[~there["run_id"].isin(there.loc[there["judge_id"] == judge_id, "run_id"]) & there["judge_id"].notna()]
+    mine = there.loc[there["judge_id"] == judge_id, "run_id"].unique()
+    others = there[~there["run_id"].isin(mine) & there["judge_id"].notna()]
     if len(others):
         names = ", ".join(sorted(str(judge) for judge in others["judge_id"].unique()))
         st.caption(

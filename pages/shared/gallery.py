@@ -18,6 +18,7 @@ from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store.comparing import FINAL
 from pages.shared import core, filters, saving
+from pages.shared.panels import packed
 from pages.shared.words import plain
 
 RUNS = 24
@@ -40,14 +41,14 @@ class Drawn:
     Args:
         frame: The data behind.
         options: For the chart.
-        panels: Vega-Lite, one document each; on a card the first ones of `n_panels`.
+        panels: Vega-Lite, one document each, or its picture where it is of fixed width; on a card the first ones of `n_panels`.
         notes: What the figure says of itself.
         missing: What the selection lacks, "" = nothing; `hint`: what to do about it.
     """
 
     frame: pd.DataFrame
     options: dict[str, Any]
-    panels: list[dict[str, Any]]
+    panels: list[dict[str, Any] | str]
     n_panels: int
     notes: Sequence[str] = ()
     missing: str = ""
@@ -173,14 +174,14 @@ def command(name: str, selection: Selection) -> str:
     return shlex.join(words)
 
 
-def _small(panels: list[dict[str, Any]]) -> None:
+def _small(panels: list[dict[str, Any] | str]) -> None:
     """Panels below each other, one legend for all."""
-    for spec in panels[:-1]:
-        st.vega_lite_chart(spec={**charts.without_legends(spec), "height": spec.get("height", _SMALL) - 70})
+    for panel in panels[:-1]:
+        _draw(panel if isinstance(panel, str) else {**charts.without_legends(panel), "height": panel.get("height", _SMALL) - 70})
     _draw(panels[-1])
 
 
-def _panels(panels: list[dict[str, Any]]) -> None:
+def _panels(panels: list[dict[str, Any] | str]) -> None:
     for start in range(0, len(panels), _COLUMNS):
         row = panels[start : start + _COLUMNS]
         for place, spec in zip(st.columns(min(_COLUMNS, len(panels))), row, strict=False):
@@ -188,17 +189,15 @@ def _panels(panels: list[dict[str, Any]]) -> None:
                 _draw(spec)
 
 
-def _draw(spec: dict[str, Any]) -> None:
-    picture = _picture(spec)
-    if picture is None:
-        st.vega_lite_chart(spec=spec)
+def _draw(panel: dict[str, Any] | str) -> None:
+    if isinstance(panel, str):
+        st.image(panel, width="stretch")
     else:
-        st.image(picture, width="stretch")
+        st.vega_lite_chart(spec=panel)
 
 
-@st.cache_data(show_spinner=False, max_entries=16)
-def _picture(spec: dict[str, Any]) -> str | None:
-    return charts.picture(spec)
+def _ready(panels: list[dict[str, Any]]) -> list[dict[str, Any] | str]:
+    return [charts.picture(panel) or packed(panel) for panel in panels]
 
 
 @st.cache_data(show_spinner=False, max_entries=96)
@@ -206,8 +205,9 @@ def _drawn(root: str, generation: str, name: str, selection: Selection, small: b
     try:
         frame, options = figures.load(name).frame(Home(core.home().root), selection)
         if small:
-            return Drawn(frame, options, *charts.quick_panels(name, frame, options, _SMALL, _MOST_PANELS))
+            panels, n_panels = charts.quick_panels(name, frame, options, _SMALL, _MOST_PANELS)
+            return Drawn(frame, options, _ready(panels), n_panels)
         panels, notes = charts.taken_apart(name, frame, options, _LARGE)
-        return Drawn(frame, options, panels, len(panels), notes)
+        return Drawn(frame, options, _ready(panels), len(panels), notes)
     except EMError as error:
         return Drawn(pd.DataFrame(), {}, [], 0, (), error.message, error.hint)

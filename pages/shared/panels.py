@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.dataframe_util import convert_anything_to_arrow_bytes
 
 from em_core import charts
 from pages.shared import saving
@@ -19,7 +20,12 @@ def _specs(name: str, frame: pd.DataFrame, options: dict[str, Any]) -> list[dict
     """Vega-Lite of each panel; drawing one costs Altair some 100 ms, so the same frame is drawn once."""
     if frame.empty:
         return []
-    return charts.quick_panels(name, frame, options, HEIGHT)[0]
+    return [packed(spec) for spec in charts.quick_panels(name, frame, options, HEIGHT)[0]]
+
+
+def packed(spec: dict[str, Any]) -> dict[str, Any]:
+    """Vega-Lite with its data as the bytes that Streamlit sends: else it is unpickled and converted again at each rerun."""
+    return {**spec, "datasets": {name: convert_anything_to_arrow_bytes(rows) for name, rows in spec["datasets"].items()}}
 
 
 def show(name: str, frame: pd.DataFrame, columns: int = 3, key: str = "", **options: Any) -> bool:
@@ -62,7 +68,7 @@ def _panels(name: str, specs: list[dict[str, Any]], columns: int, key: str, sele
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _spec(name: str, frame: pd.DataFrame, options: dict[str, Any]) -> dict[str, Any]:
-    return charts.specification(charts.load(name).chart(frame, **options))
+    return packed(charts.specification(charts.load(name).chart(frame, **options)))
 
 
 def whole(name: str, frame: pd.DataFrame, key: str = "", **options: Any) -> None:
