@@ -40,9 +40,11 @@ def quick(
         known = inspect.signature(module.panels).parameters
         own = {key: value for key, value in options.items() if key in known}
         with debug_mode(False):
-            found = [chart.properties(title=f.short(title)) for title, chart in module.panels(frame, **own)]
+            found = module.panels(frame, **own)
+            for title, chart in found[:most]:
+                chart.title = f.short(title)  # `properties` would copy the whole chart
             if found:
-                return [_fitted(_export.specification(chart), height) for chart in found[:most]], len(found)
+                return [_fitted(_export.specification(chart), height) for _, chart in found[:most]], len(found)
     parts = whole(module, frame, options, height)[0]
     return parts[:most], len(parts)
 
