@@ -17,8 +17,8 @@ st.caption(f"**{words.plain(definition)}**: {words.plain(rule.rule)}. {filters.I
 
 with core.guarded():
     plane = core.plane(definition, selection.interval, str(selection.judge_id), chosen)
-options = {"sign": rule.sign, "gate_sign": rule.gate_sign, "chosen": (rule.threshold, rule.gate), "chosen_name": "this rule"}
-panels.whole("threshold_plane", plane, **options)
+at = (rule.threshold, rule.gate)
+panels.whole("threshold_plane", plane, sign=rule.sign, gate_sign=rule.gate_sign, chosen=at, chosen_name="this rule")
 st.caption("A link to this page keeps the rule: it is in the address, and every page takes it.")
 
 st.subheader("The same answers under each definition")

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from em_core.store.comparing import FINAL
 from pages.shared import comparing, core, filters, gallery
 
 st.title("Gallery")
@@ -15,5 +16,5 @@ if selection is not None:
     if at == comparing.STEP:
         with core.guarded(), place:
             step = comparing.step(selection)
-        at = comparing.FINAL if step is None else str(step)
+        at = FINAL if step is None else str(step)
     gallery.show(selection.but(at=at))

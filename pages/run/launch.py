@@ -34,7 +34,8 @@ with right:
         st.info(f"An identical run exists: {words.plain(twin)}. Launching again repeats it.", icon=":material/content_copy:")
         again = st.checkbox("Launch it again")
         ready = ready and again
-    if st.button("Launch this run", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch"):
+    asked = st.button("Launch this run", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch")
+    if asked and spec is not None:
         with core.guarded(stop=False):
             words.launched("Queued", plan_panel.start(spec, again))
     if wrong:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pandas as pd
 import streamlit as st
 
 from em_core import definitions
 from em_core.selection import Selection
+from em_core.stats import IntervalKind
 from em_core.store.contents import given
 from em_core.view import choosing, headline
 from em_core.view.inert import one_line
@@ -20,8 +23,6 @@ INTERVALS = {
     "questions": "95% interval for these questions, new answers.",
     "population": "95% interval for questions like these (clustered by question, wider).",
 }
-
-
 _COLUMNS = {"experiment": "Experiment", "base_model": "Base model", "domain": "Trained on", "run_id": "Run"}
 # widgets show their options as they are: a bound widget writes what it shows into the URL
 
@@ -120,7 +121,7 @@ def definition(default: str = definitions.DEFAULT) -> str:
         return definitions.get(rule).name
 
 
-def interval() -> str:
+def interval() -> IntervalKind:
     """Which uncertainty the intervals show."""
     chosen = st.segmented_control(
         "Interval",
@@ -131,7 +132,7 @@ def interval() -> str:
         bind="query-params",
         help="\n".join(f"- **{kind}**: {text}" for kind, text in INTERVALS.items()),
     )
-    return str(chosen)
+    return cast(IntervalKind, chosen)
 
 
 def judge(rates: pd.DataFrame, known: pd.DataFrame) -> str | None:

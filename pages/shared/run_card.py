@@ -7,7 +7,7 @@ import datetime
 import pandas as pd
 import streamlit as st
 
-from em_core import preview
+from em_core import charts, preview
 from em_core.charts import loss_curve
 from em_core.supervisor import control
 from em_core.supervisor.evidence import RunStatus
@@ -89,7 +89,8 @@ def _losses(run: LiveRun) -> None:
     losses = pd.DataFrame(run.losses, columns=["step", "loss"]).assign(
         run_id=run.status.run_id, label=run.status.label, domain=""
     )
-    st.altair_chart(loss_curve.chart(losses, height=190), width="stretch", key=f"loss-{run.status.run_id}")
+    spec = charts.specification(loss_curve.chart(losses, height=190))
+    st.vega_lite_chart(spec=spec, width="stretch", key=f"loss-{run.status.run_id}")
 
 
 def _newest(rates: pd.DataFrame) -> None:
