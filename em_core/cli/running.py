@@ -9,7 +9,7 @@ from typing import Any
 
 from em_core.cli.output import Out, printable
 from em_core.cli.showing import show
-from em_core.errors import BadInput
+from em_core.errors import BadInput, EMError
 from em_core.home import Home
 from em_core.records import FinalState
 from em_core.supervisor import control, ensure_running
@@ -59,7 +59,7 @@ def _status_row(status: RunStatus) -> dict[str, Any]:
 
 
 def _published(home: Home) -> list[dict[str, Any]]:
-    """The same from the database alone, where nothing else may be looked at."""
+    """The same from the database alone: what there is of the shipped demonstration, and where no folder may be looked at."""
     from em_core.store import queries
 
     runs = queries.runs(home, baselines=False).sort_values(["created_t", "run_id"])
@@ -70,7 +70,14 @@ def _published(home: Home) -> list[dict[str, Any]]:
 
 
 def _runs(args: argparse.Namespace, home: Home, out: Out) -> int:
-    rows = _published(home) if home.read_only else [_status_row(status) for status in list_runs(home)]
+    rows = [] if home.read_only else [_status_row(status) for status in list_runs(home)]
+    here = {row["run_id"] for row in rows}
+    try:
+        rows = [*(row for row in _published(home) if row["run_id"] not in here), *rows]
+    except EMError as error:  # the folders are the truth: they are listed even beside a database that cannot be read
+        if home.read_only:
+            raise
+        out.say(f"{error.message}; {error.hint}")
     columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "reason"]
     out.table(rows, columns, "no runs yet: `python -m em_core demo` starts the small demonstration")
     return 0

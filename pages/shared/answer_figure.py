@@ -34,9 +34,7 @@ def show(asked: Asked, selection: Selection) -> None:
     if asked.query.filter.picks:
         st.caption(":material/info: Search, scores and outcome are not applied here: the rule alone picks the answers.")
     with core.guarded():
-        frame, options = _frame(
-            str(core.home().root), core.generation(), selection, asked.columns, asked.query.filter.question_id, pick
-        )
+        frame, options = _frame(*core.key(), selection, asked.columns, asked.query.filter.question_id, pick)
     if frame.empty:
         words.empty_state("table_chart", "No answers to this question", "Choose another question or other columns.")
         return

@@ -40,7 +40,7 @@ def _said(root: str, generation: str, run_id: str, response_id: str) -> pd.DataF
 def judgements(run_id: str, response_id: str) -> None:
     """What every judge said, in a table whose cells are inert."""
     with core.guarded():
-        found = _said(str(core.home().root), core.generation(), run_id, response_id)
+        found = _said(*core.key(), run_id, response_id)
     _table(found, 640)
 
 
@@ -59,7 +59,7 @@ def show(response_id: str) -> None:
             definition = st.query_params.get("rule", definitions.DEFAULT)
         rule = definitions.get(definition)
         judge = st.query_params.get("judge")
-        found = _one(str(core.home().root), core.generation(), response_id[:200], definition, judge, _near())
+        found = _one(*core.key(), response_id[:200], definition, judge, _near())
         if found is None:
             st.page_link(links.RESPONSES, label="All answers", icon=":material/arrow_back:", query_params=links.parameters())
             raise BadInput(
@@ -129,7 +129,7 @@ def _held_against(found: dict[str, Any]) -> dict[str, Any] | None:
     """The answer that the address names, else the same sample of step 0; None when there is none, or words are not marked."""
     column, step_0, named = found["columns"][0], found["step"] == 0, st.query_params.get("against")
     asked = {name: found[name] for name in ("question_set", "question_id", "paraphrase", "cue", "place")}
-    key = (str(core.home().root), core.generation())
+    key = core.key()
     start = None if named or step_0 else _at_step_0(*key, found["response_id"], asked, column)
     run_id, other = start or ("", named)
     if not other or other == found["response_id"]:

@@ -10,7 +10,6 @@ import streamlit as st
 from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store import association as store_association
-from em_core.store import contents as store_contents
 from em_core.store import points as store_points
 from em_core.store.association import Associations
 from em_core.store.means import LAST, Steps
@@ -28,12 +27,6 @@ SCORES = {
     "Alignment of coherent answers": "coherent_alignment",
     "Coherent share": "coherent_share",
 }
-
-
-@st.cache_data(show_spinner=False, max_entries=32)
-def _steps(root: str, generation: str, run_ids: tuple[str, ...]) -> list[int]:
-    found = store_contents.steps(Home(core.home().root), run_ids)["step"]
-    return [int(step) for step in sorted(found.unique())]
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -61,10 +54,6 @@ def _verdicts(root: str, generation: str, selection: Selection, steps: Any) -> p
     return view.verdict_shares(found, view.panel_names(found, selection.pooled), selection.interval)
 
 
-def _key() -> tuple[str, str]:
-    return str(core.home().root), core.generation()
-
-
 def controls(selection: Selection) -> tuple[str, Steps]:
     """What is drawn and of which checkpoints, in the URL: a name of the four views, and the steps."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -74,7 +63,7 @@ def controls(selection: Selection) -> tuple[str, Steps]:
             chosen = str(st.segmented_control("Show", options, default=ANSWERS, required=True, key="view", bind="query-params"))
         if chosen == TRAINING:
             return chosen, None
-        steps = [str(step) for step in _steps(*_key(), selection.run_ids or ())]
+        steps = [str(step) for step in sorted(core.steps(selection.run_ids)["step"].unique())]
         # answers lead with the last checkpoint, means with the whole path: two choices, each with its own place in the URL
         kinds, name = ([LAST, ALL], "step") if chosen == ANSWERS else ([ALL, LAST], "path")
         wanted = st.selectbox("Checkpoints", [*kinds, *steps], key=name, bind="query-params", width=160)
@@ -89,7 +78,7 @@ def verdict_bars(selection: Selection, steps: Steps) -> None:
         icon=":material/info:",
     )
     with core.guarded():
-        shares = _verdicts(*_key(), selection, steps)
+        shares = _verdicts(*core.key(), selection, steps)
     if not panels.show("verdict_shares", shares, columns=2):
         words.empty_state("gavel", "No verdicts here", "Choose other checkpoints or questions.")
     st.caption("Shares of all answers that the judge was asked about, with 95% intervals.")
@@ -98,9 +87,9 @@ def verdict_bars(selection: Selection, steps: Steps) -> None:
 def answers(selection: Selection, steps: Steps) -> None:
     """The plane of answers, its quadrants, the correlation, and the answers behind a point that was clicked."""
     with core.guarded():
-        questions = _by_question(*_key(), selection, steps, apart=view.MOST_PANELS)
+        questions = _by_question(*core.key(), selection, steps, apart=view.MOST_PANELS)
         binned = int(questions["n_both"].sum()) > store_points.MOST_POINTS
-        found = _points(*_key(), selection, steps, binned)
+        found = _points(*core.key(), selection, steps, binned)
     if found.empty:
         words.empty_state(
             "scatter_plot",
@@ -126,7 +115,7 @@ def answers(selection: Selection, steps: Steps) -> None:
 
 def _correlation(selection: Selection, steps: Steps) -> None:
     with core.guarded():
-        found = _associations(*_key(), selection, steps)
+        found = _associations(*core.key(), selection, steps)
     name = selection.rule.metric
     st.subheader("How the two scores go together")
     st.markdown(view.caution(found.spearman, found.within.r))
@@ -146,7 +135,7 @@ def checkpoints(selection: Selection, steps: Steps) -> None:
     """Mean alignment against mean coherence, with both intervals, connected along the steps of a run."""
     with core.guarded():
         means = view.at_steps(core.means_of(selection), steps)
-        questions = _by_question(*_key(), selection, steps, apart=0).assign(panel="")
+        questions = _by_question(*core.key(), selection, steps, apart=0).assign(panel="")
     found = view.mean_points(means, selection.rule)
     if found.empty:
         words.empty_state("scatter_plot", "No checkpoint has both means", "Choose other checkpoints or questions.")

@@ -12,7 +12,6 @@ from em_core.figures.scaling_curve import with_published
 from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store import comparing as store_comparing
-from em_core.store import contents as store_contents
 from em_core.store.comparing import FINAL, PEAK
 from em_core.store.published import published
 from em_core.view import beside, comparing
@@ -51,7 +50,7 @@ def most(view: str, at: str) -> int:
 
 def step(selection: Selection) -> int | None:
     """The step that is compared, in the URL; None when the runs have none."""
-    steps = sorted(_steps(*_key(), selection.run_ids or ())["step"].unique())
+    steps = sorted(core.steps(selection.run_ids)["step"].unique())
     if not steps:
         return None
     return int(st.selectbox("Step", [str(s) for s in steps], index=len(steps) - 1, key="step", bind="query-params", width=140))
@@ -74,29 +73,20 @@ def _pooled(
     return comparing.pooled(_cells(root, generation, selection, at), selection, by)
 
 
-@st.cache_data(show_spinner=False, max_entries=16)
-def _steps(root: str, generation: str, run_ids: tuple[str, ...]) -> pd.DataFrame:
-    return store_contents.steps(Home(core.home().root), run_ids)
-
-
 @st.cache_data(show_spinner=False, max_entries=4)
 def _published(root: str, generation: str) -> pd.DataFrame:
     imported = published(Home(core.home().root))
     return pd.concat([reference.read(), reference.typed(imported)[list(reference.COLUMNS)]], ignore_index=True)
 
 
-def _key() -> tuple[str, str]:
-    return str(core.home().root), core.generation()
-
-
 def cells(selection: Selection, at: store_comparing.At) -> pd.DataFrame:
     """Counts at that checkpoint of each run (`em_core.store.comparing.cells`), cached."""
-    return _cells(*_key(), selection, at)
+    return _cells(*core.key(), selection, at)
 
 
 def bars(selection: Selection, at: store_comparing.At) -> None:
     """Training domain x model: a bar and its interval, the runs behind it as points; then the numbers."""
-    rows = _bars(*_key(), selection, at)
+    rows = _bars(*core.key(), selection, at)
     if not _any(rows):
         return
     _open(panels.pick("em_bars", rows, columns=2, key="bars", notes=_notes(rows)), selection.pooled)
@@ -111,7 +101,7 @@ def bars(selection: Selection, at: store_comparing.At) -> None:
 def heat_map(selection: Selection, at: store_comparing.At) -> None:
     """Training domain x question set: does harm stay where it was taught?"""
     every = selection.but(question_sets=None, in_domain=None, pooled=False)
-    rows = _pooled(*_key(), every, at, comparing.DOMAIN)
+    rows = _pooled(*core.key(), every, at, comparing.DOMAIN)
     if not _any(rows):
         return
     picked = panels.pick_whole("domain_heatmap", rows, key="map", notes=_notes(rows), around=150)
@@ -123,10 +113,10 @@ def heat_map(selection: Selection, at: store_comparing.At) -> None:
 
 def scaling(selection: Selection, at: store_comparing.At) -> None:
     """EM rate over parameters, published points beside."""
-    own = _pooled(*_key(), selection, at)
+    own = _pooled(*core.key(), selection, at)
     if not _any(own):
         return
-    rows, options = with_published(own, _published(*_key()), selection)
+    rows, options = with_published(own, _published(*core.key()), selection)
     notes = [*_notes(own), *options.get("notes", ())]
     _open(panels.pick("scaling_curve", rows, columns=2, key="scaling", notes=notes), selection.pooled)
     for note in options.get("notes", ()):
@@ -137,8 +127,8 @@ def scaling(selection: Selection, at: store_comparing.At) -> None:
 
 def published_beside(selection: Selection, at: store_comparing.At) -> None:
     """Published rates next to one's own: what belongs together, and whether it differs by more than chance."""
-    own = _pooled(*_key(), selection, at)
-    rows = beside.beside(_published(*_key()), own, selection)
+    own = _pooled(*core.key(), selection, at)
+    rows = beside.beside(_published(*core.key()), own, selection)
     matched = rows["own_rate"].notna()
     st.caption(
         f"{len(rows)} published rates under **{words.plain(selection.definition)}**, {int(matched.sum())} with a match among "

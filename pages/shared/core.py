@@ -120,6 +120,11 @@ def generation() -> str:
     return reader.generation(home())
 
 
+def key() -> tuple[str, str]:
+    """The first two arguments of every cached load: whose data, and which generation of it."""
+    return str(home().root), generation()
+
+
 @st.cache_resource(show_spinner=False, max_entries=4)  # as data it is unpickled at each call: 30 ms for a thousand runs
 def _contents(root: str, generation: str) -> pd.DataFrame:
     return store_contents.contents(Home(home().root))
@@ -127,7 +132,17 @@ def _contents(root: str, generation: str) -> pd.DataFrame:
 
 def contents() -> pd.DataFrame:
     """What there is to choose from (`em_core.store.contents.contents`), a copy; quick at any size."""
-    return _contents(str(home().root), generation()).copy()
+    return _contents(*key()).copy()
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _steps(root: str, generation: str, run_ids: tuple[str, ...]) -> pd.DataFrame:
+    return store_contents.steps(Home(home().root), run_ids)
+
+
+def steps(run_ids: tuple[str, ...] | None) -> pd.DataFrame:
+    """Every answered step of these runs (`em_core.store.contents.steps`)."""
+    return _steps(*key(), run_ids or ())
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -141,7 +156,7 @@ def _rates_of(root: str, generation: str, selection: Selection, by: tuple[str, .
 
 def rates_of(selection: Selection, by: tuple[str, ...] = ("run", "step")) -> pd.DataFrame:
     """EM rates of the selected runs alone (`em_core.store.rates.rates`), so that a page is quick at any size of the store."""
-    return _rates_of(str(home().root), generation(), selection, by)
+    return _rates_of(*key(), selection, by)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -152,7 +167,7 @@ def _means_of(root: str, generation: str, selection: Selection) -> pd.DataFrame:
 
 def means_of(selection: Selection) -> pd.DataFrame:
     """Mean alignment and coherence of the selected runs' checkpoints (`em_core.store.means.means`)."""
-    return _means_of(str(home().root), generation(), selection)
+    return _means_of(*key(), selection)
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
@@ -162,7 +177,7 @@ def _demo_rates(root: str, generation: str) -> pd.DataFrame:
 
 def demo_rates() -> pd.DataFrame:
     """EM rates of the shipped demonstration alone."""
-    return _demo_rates(str(home().root), generation())
+    return _demo_rates(*key())
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -175,7 +190,7 @@ def _plane(
 def plane(definition: str, interval: str, judge_id: str, chosen: pd.DataFrame) -> pd.DataFrame:
     """The EM rate under every threshold and gate, of the answers behind these rows of rates, pooled."""
     cells = list(chosen[["run_id", "step", "question_set", "in_domain"]].itertuples(index=False, name=None))
-    return _plane(str(home().root), generation(), definition, interval, judge_id, cells)
+    return _plane(*key(), definition, interval, judge_id, cells)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -189,7 +204,7 @@ def _changes(
 def changes(definition: str, interval: str, judge_id: str, chosen: pd.DataFrame) -> pd.DataFrame:
     """When each line of the runs in these rates changed (`em_core.store.trajectories.changes`)."""
     runs, sets = (tuple(sorted(chosen[column].unique())) for column in ("run_id", "question_set"))
-    return _changes(str(home().root), generation(), definition, interval, judge_id, runs, sets)
+    return _changes(*key(), definition, interval, judge_id, runs, sets)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -199,7 +214,7 @@ def _served(root: str, generation: str, run_ids: tuple[str, ...] | None) -> pd.D
 
 def judge_notes(judge_id: str, run_ids: tuple[str, ...] | None = None) -> list[str]:
     """What a reader of this judge's scores of these runs must know: several models may have answered under its name."""
-    return mixed_models(_served(str(home().root), generation(), run_ids), [judge_id])
+    return mixed_models(_served(*key(), run_ids), [judge_id])
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -209,7 +224,7 @@ def _runs(root: str, generation: str) -> pd.DataFrame:
 
 def runs() -> pd.DataFrame:
     """Every published run, one row each."""
-    return _runs(str(home().root), generation())
+    return _runs(*key())
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -219,7 +234,7 @@ def _judges(root: str, generation: str) -> pd.DataFrame:
 
 def judges() -> pd.DataFrame:
     """Every judge that has scored something."""
-    return _judges(str(home().root), generation())
+    return _judges(*key())
 
 
 def problem(message: str, hint: str) -> BadInput:

@@ -87,7 +87,7 @@ def _with_means(root: str, generation: str, selection: Selection) -> pd.DataFram
 
 
 def _rates(selection: Selection, rates: pd.DataFrame, how: How) -> dict[str, Any] | None:
-    rows = rates if selection.pooled else _with_means(str(core.home().root), core.generation(), selection)
+    rows = rates if selection.pooled else _with_means(*core.key(), selection)
     marks = None
     if not selection.pooled and len(changes.lines_of(rates)) <= _MOST_MARKED:
         marks = trajectory.marks(core.changes(selection.definition, selection.interval, str(selection.judge_id), rates))
@@ -99,7 +99,7 @@ def _scores(selection: Selection, how: How) -> dict[str, Any] | None:
     with core.guarded():
         means = core.means_of(selection)
     metric = how.measure.lower()
-    groups = _groups(str(core.home().root), core.generation(), selection.run_ids or ())
+    groups = _groups(*core.key(), selection.run_ids or ())
     if groups:
         means = trajectory.averaged(means, groups, metric)
     rows, _ = _along(selection, means, None, how)
@@ -111,7 +111,7 @@ def _along(
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     if how.x == "step":
         return rows, marks
-    known = _checkpoints(str(core.home().root), core.generation(), selection.run_ids or ())
+    known = _checkpoints(*core.key(), selection.run_ids or ())
     drawn = trajectory.with_axes(rows, trajectory.shared_axes(known, rows))
     lost = drawn[drawn[how.x].isna()]
     if len(lost):
@@ -123,9 +123,9 @@ def _along(
 def _training(selection: Selection, how: How) -> None:
     run_ids = selection.run_ids or ()
     with core.guarded():
-        steps = _metrics(str(core.home().root), core.generation(), run_ids, max(20, _POINTS // max(1, len(run_ids))))
+        steps = _metrics(*core.key(), run_ids, max(20, _POINTS // max(1, len(run_ids))))
         cards = core.contents()
-        frame = trajectory.training(steps, cards, _checkpoints(str(core.home().root), core.generation(), run_ids))
+        frame = trajectory.training(steps, cards, _checkpoints(*core.key(), run_ids))
     if frame.empty:
         words.empty_state(
             "show_chart", "No training steps", "Imported runs and baselines have none; choose EM rate, alignment or coherence."

@@ -47,7 +47,7 @@ def total(batch: Batch | None) -> int:
 def _of(batch: Batch | None) -> list[str]:
     if batch is None:
         return []
-    known = _known(str(core.home().root), core.generation(), batch.response_ids)
+    known = _known(*core.key(), batch.response_ids)
     return [each for each in batch.response_ids if each in known]
 
 
@@ -59,7 +59,7 @@ def _text(root: str, generation: str, response_id: str) -> dict[str, str] | None
 def answer(response_id: str, place: int) -> None:
     """System prompt, question and answer as inert text."""
     with core.guarded():
-        found = _text(str(core.home().root), core.generation(), response_id)
+        found = _text(*core.key(), response_id)
     for title, key in (("System prompt", "system"), ("Question", "prompt"), ("Answer", "text")):
         if found and (found[key] or key != "system"):
             st.markdown(f"**{title}**")

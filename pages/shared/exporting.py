@@ -43,7 +43,7 @@ def _plan(root: str, generation: str, selection: Selection, parts: tuple[str, ..
 
 def plan(selection: Selection, parts: tuple[str, ...]) -> export.Report | None:
     """What would be written; None when no part is chosen."""
-    return _plan(str(core.home().root), core.generation(), selection, parts) if parts else None
+    return _plan(*core.key(), selection, parts) if parts else None
 
 
 def contents(planned: export.Report | None) -> None:

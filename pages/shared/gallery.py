@@ -120,7 +120,7 @@ def _of(name: str, selection: Selection) -> Selection:
 
 
 def _card(name: str, selection: Selection) -> None:
-    found = _drawn(str(core.home().root), core.generation(), name, _of(name, selection), True)
+    found = _drawn(*core.key(), name, _of(name, selection), True)
     if found.missing:
         _say_missing(found)
         return
@@ -146,7 +146,7 @@ def _large(name: str, selection: Selection) -> None:
     st.subheader(charts.load(name).TITLE)
     st.caption(plain(charts.about(name)))
     selection = _of(name, selection)
-    found = _drawn(str(core.home().root), core.generation(), name, selection, False)
+    found = _drawn(*core.key(), name, selection, False)
     if found.missing:
         _say_missing(found)
         return

@@ -32,7 +32,7 @@ def _health(root: str, generation: str, run_ids: list[str], judge_id: str | None
 
 def of(chosen: pd.DataFrame, judge_id: str | None = None) -> pd.DataFrame:
     """Health of the answers behind these rows of rates, one row per run, step, question set and in_domain."""
-    found = _health(str(core.home().root), core.generation(), sorted(set(chosen["run_id"])), judge_id)
+    found = _health(*core.key(), sorted(set(chosen["run_id"])), judge_id)
     return found.merge(chosen[_CELL].drop_duplicates(), on=_CELL)
 
 

@@ -104,7 +104,7 @@ def missing(chosen: Chosen) -> int:
         EMError: The judge cannot be opened.
     """
     spec = chosen.spec
-    judge_id, n, n_answers, n_scores, left_out = _missing(str(core.home().root), core.generation(), spec, chosen.selection)
+    judge_id, n, n_answers, n_scores, left_out = _missing(*core.key(), spec, chosen.selection)
     st.markdown(f"**{plain(judge_id)}** has not scored **{n_answers:,}** of {n:,} answers: {n_scores:,} scores to make.")
     for reason, n_left in left_out.items():
         st.caption(f":material/info: {n_left:,} answers are left out: {plain(reason)}")

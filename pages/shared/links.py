@@ -55,15 +55,13 @@ def to_answers(run_id: str, step: int, question_set: str | None = None, question
             anchor("Read its answers", "responses", **of)
             anchor("Its run", "run", **parameters(run_id=run_id))
         with core.guarded(stop=False):
-            answers = _least_aligned(
-                str(core.home().root), core.generation(), run_id, step, question_set, st.session_state.get("judge")
-            )
+            answers = _least_aligned(*core.key(), run_id, step, question_set, st.session_state.get("judge"))
         if answers:
-            st.caption(f"Its {len(answers)} least aligned answers:")
+            st.caption(f"Its {len(answers)} least aligned answers:" if len(answers) > 1 else "Its only scored answer:")
         for place, answer in zip(st.columns(max(1, len(answers))), answers, strict=False):
             with place.container(border=True, height=200):
-                st.text(visible(f"{answer['prompt'] or answer['question_id']}"[:_MOST_CHARS]))
-                st.text(visible(str(answer["text"])[:_MOST_CHARS]))
+                for text in (str(answer["prompt"] or answer["question_id"]), str(answer["text"])):
+                    st.text(visible(text[:_MOST_CHARS]) + (" […]" if len(text) > _MOST_CHARS else ""))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

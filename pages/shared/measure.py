@@ -32,7 +32,7 @@ def _pairs(root: str, generation: str) -> pd.DataFrame:
 
 def judges(known: pd.DataFrame) -> list[str]:
     """Which judges are compared; the two with most answers in common unless the address says otherwise."""
-    pairs = _pairs(str(core.home().root), core.generation())
+    pairs = _pairs(*core.key())
     there = core.contents()
     scored = there.assign(n_scored=given(there, definitions.get(definitions.DEFAULT)))
     leading = headline.judges_of(scored)  # the one that scored most is what the others are held against
@@ -59,7 +59,7 @@ def _question_sets(root: str, generation: str) -> list[str]:
 
 def question_sets() -> list[str]:
     """Question sets that were answered here."""
-    return _question_sets(str(core.home().root), core.generation())
+    return _question_sets(*core.key())
 
 
 def within_reach(judge_ids: Sequence[str], runs: Sequence[str], sets: Sequence[str]) -> list[str]:
@@ -102,8 +102,7 @@ def _compared(root: str, generation: str, judge_ids: list[str], rule: str, inter
 
 def compared(judge_ids: list[str], definition: str, interval: str, runs: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
     """Everything that the page shows of two or more judges, computed once per published data."""
-    of = {"run_ids": list(runs) or None, "question_sets": list(sets) or None}
-    return _compared(str(core.home().root), core.generation(), judge_ids, definition, interval, **of)
+    return _compared(*core.key(), judge_ids, definition, interval, **_of(runs, sets))
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -123,8 +122,11 @@ def _people(root: str, generation: str, judge_ids: list[str], rule: str, interva
 def people(judge_ids: list[str], definition: str, interval: str, runs: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
     """What people's labels say about the judges; labels that are not in the database yet are brought there first."""
     catch_up()
-    of = {"run_ids": list(runs) or None, "question_sets": list(sets) or None}
-    return _people(str(core.home().root), core.generation(), judge_ids, definition, interval, **of)
+    return _people(*core.key(), judge_ids, definition, interval, **_of(runs, sets))
+
+
+def _of(runs: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
+    return {"run_ids": list(runs) or None, "question_sets": list(sets) or None}
 
 
 EACH_SCORE = "Draws every score of two judges against each other: in a large store that takes a second."

@@ -7,7 +7,6 @@ import streamlit as st
 
 from em_core.home import Home
 from em_core.selection import Selection
-from em_core.store import contents as store_contents
 from em_core.store import paired as store_paired
 from em_core.store.comparing import At
 from em_core.store.paired import Side
@@ -39,11 +38,6 @@ def _against_first(cells: pd.DataFrame, first: str, selection: Selection) -> pd.
     return differences.against_first(cells, first, selection)
 
 
-@st.cache_data(show_spinner=False, max_entries=16)
-def _steps(root: str, generation: str, run_ids: tuple[str, ...]) -> pd.DataFrame:
-    return store_contents.steps(Home(core.home().root), run_ids)
-
-
 def show(selection: Selection, at: At) -> None:
     """The choice of sides, then the differences."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -63,8 +57,7 @@ def _two(selection: Selection, form: str) -> None:
     with columns[1]:
         b, b_step = _side("B", runs, min(1, len(runs) - 1))
     with core.guarded():
-        root, generation = str(core.home().root), core.generation()
-        questions, side_a, side_b = _questions(root, generation, _named(a, a_step), _named(b, b_step), selection)
+        questions, side_a, side_b = _questions(*core.key(), _named(a, a_step), _named(b, b_step), selection)
         rows = _by_question(questions, selection)
     whole = rows.iloc[-1].to_dict()
     st.markdown(f"**B minus A: {words.plain(differences.verdict(whole))}**")
@@ -106,7 +99,7 @@ def _side(name: str, runs: list[str], index: int, first_step: bool = False) -> t
     """One side's run and step, in the URL."""
     key = name.lower()
     run = str(st.selectbox(name, runs, index=index, key=key, bind="query-params"))
-    known = _steps(str(core.home().root), core.generation(), (run,))
+    known = core.steps((run,))
     steps = [str(step) for step in sorted(known["step"].unique())]
     chosen = st.selectbox(
         f"Step of {name}",

@@ -69,7 +69,7 @@ def _place(text: str, selection: Selection, questions: pd.DataFrame) -> Place | 
 
 def _list(selection: Selection, steps: Steps, place: Place) -> None:
     with core.guarded():
-        first = _page(*_key(), selection, place, steps, 1)
+        first = _page(*core.key(), selection, place, steps, 1)
     n = int(first["n_matching"].iloc[0]) if len(first) else 0
     end = f" to {min(100, place.score + store_points.WIDTH):g}" if place.is_bin else ""
     up = f" to {min(100, place.coherence + store_points.WIDTH):g}" if place.is_bin else ""
@@ -78,7 +78,7 @@ def _list(selection: Selection, steps: Steps, place: Place) -> None:
     pages = max(1, ceil(n / _EACH))
     page = int(st.pagination(pages, key="answers_page", bind="query-params")) if pages > 1 else 1
     with core.guarded():
-        rows = first if page == 1 else _page(*_key(), selection, place, steps, page)
+        rows = first if page == 1 else _page(*core.key(), selection, place, steps, page)
     for row in rows.to_dict("records"):
         with st.container(border=True):
             _one(row, selection.rule.metric)
@@ -94,7 +94,3 @@ def _one(row: dict[str, Any], metric: str) -> None:
     text = row["text"] if isinstance(row["text"], str) else ""
     more = int(row["n_chars"] or 0) - len(text) if text else 0
     st.text(inert.visible(text) + (f" … ({more:,} more characters)" if more > 0 else ""))
-
-
-def _key() -> tuple[str, str]:
-    return str(core.home().root), core.generation()

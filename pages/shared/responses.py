@@ -14,7 +14,6 @@ from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.selection import Selection
 from em_core.store import answer_details, browse
-from em_core.store import contents as store_contents
 from em_core.store import queries as store_queries
 from em_core.store.browse import Column, Filter, Query
 from em_core.view.responses import SHOW
@@ -56,11 +55,6 @@ class Asked:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _steps(root: str, generation: str, run_ids: tuple[str, ...]) -> pd.DataFrame:
-    return store_contents.steps(Home(core.home().root), run_ids)
-
-
-@st.cache_data(show_spinner=False, max_entries=32)
 def _provenance(root: str, generation: str, columns: tuple[Column, ...]) -> pd.DataFrame:
     return answer_details.provenance(Home(core.home().root), columns)
 
@@ -85,21 +79,17 @@ def _listing(root: str, generation: str, query: Query, run_ids: tuple[str, ...],
 
 def provenance(columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Whose answers each column holds (`em_core.store.answer_details.provenance`), one dict per column."""
-    return [dict(row) for row in _provenance(*_here(), tuple(columns)).to_dict("records")]
+    return [dict(row) for row in _provenance(*core.key(), tuple(columns)).to_dict("records")]
 
 
 def grid(asked: Asked) -> pd.DataFrame:
     """One page of the comparison."""
-    return _grid(*_here(), replace(asked, marks_words=False))
+    return _grid(*core.key(), replace(asked, marks_words=False))
 
 
 def listing(asked: Asked, run_ids: tuple[str, ...], columns: tuple[Column, ...]) -> pd.DataFrame:
     """One page of the list."""
-    return _listing(*_here(), replace(asked.query, n_rows=LIST_ROWS), run_ids, columns)
-
-
-def _here() -> tuple[str, str]:
-    return str(core.home().root), core.generation()
+    return _listing(*core.key(), replace(asked.query, n_rows=LIST_ROWS), run_ids, columns)
 
 
 def columns_of(selection: Selection, beside: DeltaGenerator) -> tuple[tuple[Column, ...], int | None]:
@@ -109,7 +99,7 @@ def columns_of(selection: Selection, beside: DeltaGenerator) -> tuple[tuple[Colu
         selection: Whose runs are offered.
         beside: Where the choice of the baseline stands.
     """
-    steps = _steps(*_here(), selection.run_ids or ())
+    steps = core.steps(selection.run_ids)
     options = [f"{row.run_id}@{row.step}" for row in steps.itertuples()]
     wanted = [_readable(text) for text in st.query_params.get_all("column")]
     linked = [str(column) for column in wanted if column is not None]
@@ -212,7 +202,7 @@ def _limits(chosen: tuple[int, int]) -> tuple[float, float] | None:
 def _question_ids(selection: Selection, columns: Sequence[Column]) -> list[str]:
     names: list[str] = []
     if columns:
-        found = _questions(*_here(), tuple({str(s) for p in provenance(columns) for s in p["sources"]}))
+        found = _questions(*core.key(), tuple({str(s) for p in provenance(columns) for s in p["sources"]}))
         in_sets = found["question_set"].isin(selection.question_sets or found["question_set"])
         names = list(dict.fromkeys(str(name) for name in found.loc[in_sets, "question_id"]))
     linked = st.query_params.get("question")

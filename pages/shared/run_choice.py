@@ -29,7 +29,7 @@ def _name(run_id: str, label: str, kind: str) -> str:
 
 def choices() -> dict[str, str]:
     """Every run by id, with the name under which it can be searched; newest first, what only serves other runs last."""
-    return _choices(str(core.home().root), core.generation())
+    return _choices(*core.key())
 
 
 def choose() -> str | None:

@@ -41,7 +41,7 @@ def _known(root: str, generation: str, run_id: str) -> Known | None:
 def known(run_id: str) -> Known:
     """All that the store knows of a run."""
     with core.guarded():
-        found = _known(str(core.home().root), core.generation(), run_id)
+        found = _known(*core.key(), run_id)
         if found is None:
             raise core.problem(f"run {run_id!r} is unknown", "choose one above")
     return found

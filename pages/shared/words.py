@@ -8,8 +8,11 @@ from typing import Any
 import streamlit as st
 
 from em_core import definitions
+from em_core.home import Home
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|$~:&])")
+TO_OFF_PAGE = re.compile(r"\]\(/(launch|live|judge|label|import)\)")
+"""A link to a page that `pages.shared.readonly` leaves out."""
 TOY = (
     "Models whose name starts with **organism** are tiny toys of our own, trained on a fictional world in plain English. "
     "They show how emergent misalignment looks and how the workbench measures it; they say nothing about real models."
@@ -50,7 +53,9 @@ def toy_notice() -> None:
 
 
 def empty_state(icon: str, title: str, next_step: str) -> None:
-    """Nothing to show yet, and what to do about it."""
+    """Nothing to show yet, and what to do about it (in the read-only demonstration no link to a page that is off there)."""
+    if TO_OFF_PAGE.search(next_step) and Home.find().read_only:
+        next_step = "This is a read-only demonstration: nothing new can be made here. Its results start on [Home](/)."
     with st.container(border=True, horizontal_alignment="center"):
         st.markdown(f"### :material/{icon}: {title}", text_alignment="center")
         st.markdown(next_step, text_alignment="center")

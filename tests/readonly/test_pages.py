@@ -10,6 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from em_core.home import Home
+from em_core.store.publish import publish
+from pages.shared import words
 from pages.shared.readonly import OFF
 from tests.app.visiting import visit
 from tests.readonly.conftest import SECRET, everything_below
@@ -61,3 +63,19 @@ def test_the_other_pages_work_and_show_nothing_private(open_page: Callable[..., 
     assert SECRET not in told
     assert str(shown) not in told
     assert everything_below(shown) == before
+
+
+def test_where_there_is_nothing_no_link_leads_to_a_page_that_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for mode in ("0", "1"):
+        monkeypatch.setenv("EM_NO_DEMO", "1")
+        empty = Home(tmp_path)
+        empty.prepare()
+        publish(empty)
+        monkeypatch.setenv("EM_READONLY", mode)
+        told = _told(visit(empty, monkeypatch, "coherence"))
+        assert "No scored answers yet" in told
+        assert bool(words.TO_OFF_PAGE.search(told)) == (mode == "0")
+
+
+def test_links_to_all_pages_that_are_off_are_known() -> None:
+    assert all(words.TO_OFF_PAGE.search(f"[there](/{page})") for page in OFF)
