@@ -43,7 +43,7 @@ def choose() -> str | None:
             "Start the demo on [Home](/), your own run on [Launch](/launch), or bring results with [Import](/import).",
         )
         return None
-    asked = st.query_params.get(RUN)
+    asked = st.query_params.get(RUN) or None
     chosen = asked if asked is not None else next(iter(runs))
     _select("Run", RUN, runs, chosen if chosen in runs else None, f"{len(runs):,} runs; type to search by label or id.")
     if chosen not in runs:
