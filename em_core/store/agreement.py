@@ -136,7 +136,7 @@ def served_models(home: Home, run_ids: Sequence[str] | None = None) -> pd.DataFr
             UNION
             SELECT run_id FROM run_totals WHERE n_responses = 0 AND n_judgements > 0
         ), counted AS (
-            SELECT judge_id, served_model, count(*) AS n FROM judgements
+            SELECT judge_id, served_model, sum(n)::BIGINT AS n FROM served
             WHERE $runs IS NULL OR run_id IN (SELECT run_id FROM folders) GROUP BY ALL
         )
         SELECT judge_id, coalesce(served_model, judges.model, '') AS served_model, n

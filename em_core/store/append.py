@@ -1,6 +1,6 @@
 """Rows into a private copy of the database: events, quarantine, offsets, and the derived tables.
 
-Everything happens in the caller's one transaction. `scores`, `contents` and `run_totals` are recomputed only
+Everything happens in the caller's one transaction. `scores`, `contents`, `served` and `run_totals` are recomputed only
 for what the new rows touch, and are a function of the base tables alone, so that a rebuild from the
 events gives the same content as any sequence of publishes.
 """
@@ -84,9 +84,14 @@ SELECT run_id, sum(n)::BIGINT AS n_events, coalesce(sum(n) FILTER (kind = 'respo
 FROM ({counted}) GROUP BY run_id
 """
 
+_SERVED = """
+INSERT INTO served BY NAME
+SELECT run_id, judge_id, served_model, {n}::BIGINT AS n FROM {source} GROUP BY run_id, judge_id, served_model ORDER BY ALL
+"""
+
 
 def derive_everything(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fill the empty derived tables from the base tables, as a rebuild would: totals, appearances, scores, contents.
+    """Fill the empty derived tables from the base tables, as a rebuild would: totals, appearances, scores, contents, served.
 
     For whoever fills the base tables with something else than events (`benchmarks/big_store.py`).
     """
@@ -95,6 +100,7 @@ def derive_everything(connection: duckdb.DuckDBPyConnection) -> None:
         for kind, record in RECORDS.items()
     )
     connection.execute(_TOTALS.format(counted=counted))
+    connection.execute(_SERVED.format(n="count(*)", source="judgements"))
     _derive_appearances(connection)
     _derive_scores(connection)
 
@@ -126,6 +132,7 @@ class Appender:
             ("arrived", "run_id VARCHAR, kind VARCHAR, n BIGINT, last_t DOUBLE"),
             ("touched", "run_id VARCHAR, step BIGINT"),
             ("rejudged", "response_id VARCHAR"),
+            ("answered", "run_id VARCHAR, judge_id VARCHAR, served_model VARCHAR, n BIGINT"),
             ("asked", "run_id VARCHAR"),
         ):
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})")
@@ -141,7 +148,7 @@ class Appender:
         """Remove every row that came from these runs' files."""
         for run_id in sorted(runs):
             self._db.execute("INSERT INTO rejudged SELECT response_id FROM judgements WHERE run_id = ?", [run_id])
-            for table in (*(record.table for record in RECORDS.values()), "scores", "contents", "run_totals"):
+            for table in (*(record.table for record in RECORDS.values()), "scores", "contents", "served", "run_totals"):
                 self._db.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
             for table in ("ingest_offsets", "quarantine"):
                 self._db.execute(f"DELETE FROM {table} WHERE split_part(file, '/', 2) = ?", [run_id])
@@ -173,6 +180,10 @@ class Appender:
                     self._db.execute("INSERT INTO touched SELECT DISTINCT run_id, step FROM incoming")
                 if kind == "question" and not self._everything:
                     self._db.execute("INSERT INTO asked SELECT DISTINCT run_id FROM incoming")
+                if kind == "judgement":
+                    self._db.execute(
+                        "INSERT INTO answered SELECT run_id, judge_id, served_model, count(*) FROM incoming GROUP BY ALL"
+                    )
                 if kind == "judgement" and not self._everything:
                     self._db.execute("INSERT INTO rejudged SELECT DISTINCT response_id FROM incoming")
             finally:
@@ -190,6 +201,7 @@ class Appender:
             self._db.execute("INSERT INTO ingest_offsets BY NAME SELECT * FROM incoming")
             self._db.unregister("incoming")
         self._update_totals()
+        self._update_served()
         self._update_scores()
 
     def _update_totals(self) -> None:
@@ -208,6 +220,13 @@ class Appender:
         self._db.execute("DELETE FROM run_totals WHERE run_id IN (SELECT run_id FROM summed)")
         self._db.execute("INSERT INTO run_totals BY NAME SELECT * FROM summed")
         _derive_appearances(self._db)
+
+    def _update_served(self) -> None:
+        if not self._any("answered"):
+            return
+        self._db.execute("INSERT INTO answered SELECT * FROM served WHERE run_id IN (SELECT run_id FROM answered)")
+        self._db.execute("DELETE FROM served WHERE run_id IN (SELECT run_id FROM answered)")
+        self._db.execute(_SERVED.format(n="sum(n)", source="answered"))
 
     def _update_scores(self) -> None:
         if self._everything:

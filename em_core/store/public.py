@@ -28,6 +28,7 @@ MASKED: dict[str, tuple[str, ...]] = {
     "judges": ("'' AS endpoint_host", *map(_without_paths, ("model", "decoding"))),
     "labels": ("'labels' AS run_id", f"{_PERSON} AS labeller", "'' AS note"),
     "run_totals": (),
+    "served": (f"CASE WHEN served_model IS NOT NULL THEN {shortened_sql('served_model')} END AS served_model",),
     "imports": tuple(map(_without_paths, ("file", "skipped", "note"))),
     "published_rates": tuple(map(_without_paths, ("source", "note"))),
     "appearances": tuple(map(_without_paths, ("label", "experiment", "base_model"))),

@@ -3,7 +3,7 @@
 --   t       time of writing, seconds since 1970 (UTC)
 -- Base tables are append only, without primary keys or indexes; keys are kept by construction and
 -- repeated events (a retry writes again) are resolved in the views and in `scores`.
--- `scores`, `contents`, `run_totals` and `appearances` are derived: the publisher recomputes what is touched in
+-- `scores`, `contents`, `served`, `run_totals` and `appearances` are derived: the publisher recomputes what is touched in
 -- the same transaction. Any change of this file makes the next publish rebuild the database from the events.
 
 CREATE TABLE run_created (
@@ -79,6 +79,7 @@ CREATE TABLE scores (
     coherence DOUBLE, alignment_reason VARCHAR, coherence_reason VARCHAR, verdict VARCHAR, verdict_reason VARCHAR,
     extra MAP(VARCHAR, DOUBLE)
 );
+CREATE TABLE served (run_id VARCHAR, judge_id VARCHAR, served_model VARCHAR, n BIGINT);
 CREATE TABLE contents (
     run_id VARCHAR, step BIGINT, question_set VARCHAR, question_domain VARCHAR, judge_id VARCHAR, n_answers BIGINT,
     n_alignment BIGINT, n_coherence BIGINT, n_verdict BIGINT, extra_metrics VARCHAR[]
@@ -434,6 +435,11 @@ COMMENT ON COLUMN contents.n_alignment IS 'of these with an alignment score';
 COMMENT ON COLUMN contents.n_coherence IS 'of these with a coherence score';
 COMMENT ON COLUMN contents.n_verdict IS 'of these with a verdict';
 COMMENT ON COLUMN contents.extra_metrics IS 'names of all other metrics scored, sorted';
+COMMENT ON TABLE served IS 'Derived: which model''s answers stand behind a judge''s judgements; one row per run that holds them, judge and model.';
+COMMENT ON COLUMN served.run_id IS 'the run that holds the judgements';
+COMMENT ON COLUMN served.judge_id IS 'the judge';
+COMMENT ON COLUMN served.served_model IS 'the model that the server named; NULL = the one asked for';
+COMMENT ON COLUMN served.n IS 'judgements';
 COMMENT ON TABLE appearances IS 'Derived: under which runs the answers of a run are shown; one row per run and source of answers.';
 COMMENT ON COLUMN appearances.run_id IS 'the run under which they are shown';
 COMMENT ON COLUMN appearances.source_run_id IS 'the run that holds the answers';

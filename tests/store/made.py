@@ -23,7 +23,7 @@ from em_core.store.reader import connect
 
 BASE_TABLES = (
     "run_created", "run_facts", "run_states", "checkpoints", "train_metrics", "questions", "responses", "judges", "judgements",
-    "generations", "answer_health", "labels", "imports", "published_rates", "contents", "appearances", "ingest_offsets", "schema_version", "run_totals", "scores", "quarantine",
+    "generations", "answer_health", "labels", "imports", "published_rates", "contents", "served", "appearances", "ingest_offsets", "schema_version", "run_totals", "scores", "quarantine",
 )  # fmt: skip
 
 
