@@ -62,7 +62,7 @@ def test_the_document_says_what_was_done(em: Command, answered: list[str], opena
     assert [row["state"] for row in em("judge", "--jobs", "--json").json] == ["finished"]
     rates = em("rates", "--runs", "run-a", "--json").json
     assert {(row["judge_id"], row["n_scored"]) for row in rates} >= {(done.json["judge_id"], 50)}
-    assert em("runs", "--json").json == []
+    assert not any(row["run_id"].startswith("judge-") for row in em("runs", "--json").json), "a job is no run"
 
 
 def test_a_large_job_without_a_terminal_needs_a_yes(em: Command, answered: list[str], openai_server: OpenAIServer) -> None:

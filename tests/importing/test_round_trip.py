@@ -162,7 +162,9 @@ def test_a_run_that_was_running_is_stopped_here(tmp_path: Path) -> None:
 
 
 def fewer_questions(folder: Path) -> None:
-    duckdb.sql(f"COPY (SELECT * FROM '{folder}/questions.parquet' LIMIT 1) TO '{folder}/fewer.parquet' (FORMAT parquet)")
+    duckdb.connect().execute(
+        f"COPY (SELECT * FROM '{folder}/questions.parquet' LIMIT 1) TO '{folder}/fewer.parquet' (FORMAT parquet)"
+    )
     (folder / "fewer.parquet").rename(folder / "questions.parquet")
 
 
@@ -191,7 +193,7 @@ def test_a_damaged_table_is_one_clear_error_and_leaves_nothing(tmp_path: Path, w
 def test_a_run_id_that_is_no_name_cannot_leave_the_folder(tmp_path: Path) -> None:
     source = full_home(tmp_path)
     folder = to_parquet(source, tmp_path / "out/parquet")
-    duckdb.sql(
+    duckdb.connect().execute(
         f"COPY (SELECT * REPLACE ('../../evil' AS run_id) FROM '{folder}/questions.parquet') TO '{folder}/new.parquet' (FORMAT parquet)"
     )
     (folder / "new.parquet").rename(folder / "questions.parquet")

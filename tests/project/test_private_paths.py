@@ -41,7 +41,7 @@ STAYING = [
 @pytest.mark.parametrize(("text", "shown"), [*SHORTENED, *((text, text) for text in STAYING)])
 def test_python_and_duckdb_leave_the_same_of_a_path(text: str, shown: str) -> None:
     assert shortened(text) == shown
-    assert duckdb.execute(f"SELECT {shortened_sql('t')} FROM (SELECT $1 AS t)", [text]).fetchone() == (shown,)
+    assert duckdb.connect().execute(f"SELECT {shortened_sql('t')} FROM (SELECT $1 AS t)", [text]).fetchone() == (shown,)
 
 
 def test_it_can_be_done_twice() -> None:
@@ -50,4 +50,4 @@ def test_it_can_be_done_twice() -> None:
 
 
 def test_a_missing_value_stays_missing() -> None:
-    assert duckdb.execute(f"SELECT {shortened_sql('t')} FROM (SELECT NULL::VARCHAR AS t)").fetchone() == (None,)
+    assert duckdb.connect().execute(f"SELECT {shortened_sql('t')} FROM (SELECT NULL::VARCHAR AS t)").fetchone() == (None,)

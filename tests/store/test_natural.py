@@ -27,14 +27,22 @@ GOOD = (90.0, 90.0)
 def test_numbers_count_and_both_ways_agree() -> None:
     mixed = random.Random(1).sample(ORDERED, len(ORDERED))
     assert sorted(mixed, key=natural.key) == ORDERED
-    found = duckdb.execute(f"SELECT n FROM (SELECT unnest($n) AS n) ORDER BY {natural.sql('n')}, n", {"n": mixed}).fetchall()
+    found = (
+        duckdb.connect()
+        .execute(f"SELECT n FROM (SELECT unnest($n) AS n) ORDER BY {natural.sql('n')}, n", {"n": mixed})
+        .fetchall()
+    )
     assert [name for (name,) in found] == ORDERED
 
 
 @pytest.mark.parametrize("odd", ["q1\n2", "q'1", "0" * 40, "1" * 40, "q1 OR 1=1"])
 def test_any_name_has_a_place(odd: str) -> None:
     names = [odd, *NAMES]
-    found = duckdb.execute(f"SELECT n FROM (SELECT unnest($n) AS n) ORDER BY {natural.sql('n')}, n", {"n": names}).fetchall()
+    found = (
+        duckdb.connect()
+        .execute(f"SELECT n FROM (SELECT unnest($n) AS n) ORDER BY {natural.sql('n')}, n", {"n": names})
+        .fetchall()
+    )
     assert [name for (name,) in found] == sorted(names, key=natural.key)
 
 
