@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +24,10 @@ RUNS = 24
 """At a time: a page of small charts is for a first look."""
 AT_A_TIME = 4
 """Charts that are drawn at once; the others wait until their page is opened."""
-BUDGET_S = 0.12
-"""After so long no further chart of a page is begun; what is left comes with the next turn, at once after this one."""
+_NEXT_S = 0.1  # between one chart and the next
+_WITH_THE_PAGE = "gallery-with-the-page"
+AT_ONCE = 1
+"""Charts that are new at a time; the others follow by themselves."""
 _SMALL, _LARGE = 290, 400  # heights of a panel, pixels
 _MOST_PANELS, _COLUMNS = 2, 3
 _FIRST = ("em_trajectory", "em_bars", "domain_heatmap", "scaling_curve", "paired_differences", "score_trajectory",
@@ -83,35 +84,40 @@ def show(selection: Selection) -> None:
         )  # fmt: skip
     shown = every[(page - 1) * AT_A_TIME : page * AT_A_TIME]
     with cards:
-        if _grid(shown, selection):
-            _go_on()
+        st.session_state[_WITH_THE_PAGE] = True
+        st.fragment(_grid, run_every=_NEXT_S if _waiting(shown, selection) else None)(shown, selection)
 
 
-def _grid(shown: list[str], selection: Selection) -> int:
-    """Cards, two beside each other, drawn until the time is up; returns how many still wait."""
-    until, waiting = time.monotonic() + BUDGET_S, 0
+def _seen() -> set[tuple[str, str, Selection]]:
+    """What was drawn in this session: it never goes back to waiting."""
     drawn: set[tuple[str, str, Selection]] = st.session_state.setdefault("gallery-drawn", set())
+    return drawn
+
+
+def _waiting(shown: list[str], selection: Selection) -> list[str]:
+    return [name for name in shown if (core.generation(), name, selection) not in _seen()]
+
+
+def _grid(shown: list[str], selection: Selection) -> None:
+    """Cards, two beside each other. With the page come those that were drawn before, or else the first; then one at a time.
+
+    As a fragment: whoever chooses something meanwhile does not wait for the charts.
+    """
+    with_the_page = st.session_state.pop(_WITH_THE_PAGE, False)
+    waiting = _waiting(shown, selection)
+    now = waiting[:AT_ONCE] if not with_the_page or waiting == shown else []
+    _seen().update((core.generation(), name, selection) for name in now)
     for start in range(0, len(shown), 2):
         for place, name in zip(st.columns(2), shown[start : start + 2], strict=False):
             with place.container(border=True, key=f"card-{name}"):
                 st.markdown(f"**{plain(charts.load(name).TITLE)}**")
                 st.caption(plain(charts.about(name)))
-                this = (core.generation(), name, selection)
-                if time.monotonic() < until or this in drawn:  # a chart that was there never goes back to waiting
-                    drawn.add(this)
-                    _card(name, selection)
-                else:
-                    waiting += 1
+                if name in waiting and name not in now:
                     st.skeleton(height=_SMALL)
-    return waiting
-
-
-@st.fragment(run_every=0.2)
-def _go_on() -> None:
-    """Draw the page again for the charts that wait; those that are drawn already cost nothing."""
-    if st.session_state.pop("gallery-waits", False):
-        st.rerun()
-    st.session_state["gallery-waits"] = True
+                else:
+                    _card(name, selection)
+    if not with_the_page and waiting == now:
+        st.rerun()  # the page once more, which ends the repetition
 
 
 def _of(name: str, selection: Selection) -> Selection:
@@ -129,7 +135,8 @@ def _card(name: str, selection: Selection) -> None:
     _small(found.panels)
     with st.container(horizontal=True, vertical_alignment="center"):
         saving.menu(name, found.frame, found.options, f"gallery-{name}")
-        st.button("Open", icon=":material/open_in_full:", key=f"open-{name}", on_click=_open, args=(name,))
+        if st.button("Open", icon=":material/open_in_full:", key=f"open-{name}", on_click=_open, args=(name,)):
+            st.rerun()  # all of the page, not the cards alone
         if found.n_panels > len(found.panels):
             st.caption(f"{found.n_panels - len(found.panels)} more in the large view")
 

@@ -24,8 +24,8 @@ def full(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
-    """All charts of a page in one turn, however slow the machine."""
-    monkeypatch.setattr(gallery, "BUDGET_S", 60.0)
+    """All charts of a page at once: no browser is here that would ask for the next one."""
+    monkeypatch.setattr(gallery, "AT_ONCE", gallery.AT_A_TIME)
 
 
 def titles(app) -> list[str]:
@@ -103,15 +103,23 @@ def test_a_wrong_address_is_the_first_page(full, monkeypatch, query):
 
 
 def test_charts_that_wait_for_their_turn_are_placeholders(full, monkeypatch):
-    monkeypatch.setattr(gallery, "BUDGET_S", -1.0)
+    monkeypatch.setattr(gallery, "AT_ONCE", 0)
     app = visit(full, monkeypatch, PAGE)
     assert not app.exception
     assert not app.get("vega_lite_chart")
     assert charts.load(gallery.names()[0]).TITLE in titles(app)
-    monkeypatch.setattr(gallery, "BUDGET_S", 60.0)
+    monkeypatch.setattr(gallery, "AT_ONCE", gallery.AT_A_TIME)
     assert app.run().get("vega_lite_chart")
-    monkeypatch.setattr(gallery, "BUDGET_S", -1.0)  # a busy machine: what was drawn stays
+    monkeypatch.setattr(gallery, "AT_ONCE", 0)  # what was drawn stays
     assert app.run().get("vega_lite_chart")
+
+
+def test_the_first_chart_comes_with_the_page(full, monkeypatch):
+    monkeypatch.setattr(gallery, "AT_ONCE", 1)
+    app = visit(full, monkeypatch, PAGE)
+    first = len(app.get("vega_lite_chart"))
+    assert 0 < first < gallery.AT_A_TIME
+    assert len(app.run().get("vega_lite_chart")) == first, "the page itself draws no second one"
 
 
 def test_without_runs_it_says_where_to_start(empty, monkeypatch):
