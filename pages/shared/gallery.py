@@ -24,13 +24,13 @@ RUNS = 24
 """At a time: a page of small charts is for a first look."""
 AT_A_TIME = 4
 """Charts that are drawn at once; the others wait until their page is opened."""
-_NEXT_S = 0.1  # between one chart and the next
+_REST_S = 1.5  # until the others follow: the browser draws the first one meanwhile
 _WITH_THE_PAGE = "gallery-with-the-page"
-AT_ONCE = 1
-"""Charts that are new at a time; the others follow by themselves."""
+AT_FIRST = 1
+"""New charts that come with the page; the others follow by themselves."""
 _SMALL, _LARGE = 290, 400  # heights of a panel, pixels
 _MOST_PANELS, _COLUMNS = 2, 3
-_FIRST = ("em_trajectory", "em_bars", "domain_heatmap", "scaling_curve", "paired_differences", "score_trajectory",
+_FIRST = ("em_bars", "em_trajectory", "domain_heatmap", "scaling_curve", "paired_differences", "score_trajectory",
           "coherence_scatter", "coherence_em", "response_table", "threshold_plane", "loss_curve", "health_bars")  # fmt: skip
 _ROWS = 2000
 
@@ -85,7 +85,7 @@ def show(selection: Selection) -> None:
     shown = every[(page - 1) * AT_A_TIME : page * AT_A_TIME]
     with cards:
         st.session_state[_WITH_THE_PAGE] = True
-        st.fragment(_grid, run_every=_NEXT_S if _waiting(shown, selection) else None)(shown, selection)
+        st.fragment(_grid, run_every=_REST_S if _waiting(shown, selection) else None)(shown, selection)
 
 
 def _seen() -> set[tuple[str, str, Selection]]:
@@ -99,13 +99,13 @@ def _waiting(shown: list[str], selection: Selection) -> list[str]:
 
 
 def _grid(shown: list[str], selection: Selection) -> None:
-    """Cards, two beside each other. With the page come those that were drawn before, or else the first; then one at a time.
+    """Cards, two beside each other. With the page come those that were drawn before, or else the first; then all others.
 
     As a fragment: whoever chooses something meanwhile does not wait for the charts.
     """
     with_the_page = st.session_state.pop(_WITH_THE_PAGE, False)
     waiting = _waiting(shown, selection)
-    now = waiting[:AT_ONCE] if not with_the_page or waiting == shown else []
+    now = waiting if not with_the_page else waiting[:AT_FIRST] if waiting == shown else []
     _seen().update((core.generation(), name, selection) for name in now)
     for start in range(0, len(shown), 2):
         for place, name in zip(st.columns(2), shown[start : start + 2], strict=False):
@@ -116,8 +116,8 @@ def _grid(shown: list[str], selection: Selection) -> None:
                     st.skeleton(height=_SMALL)
                 else:
                     _card(name, selection)
-    if not with_the_page and waiting == now:
-        st.rerun()  # the page once more, which ends the repetition
+    if not with_the_page:
+        st.rerun()  # the whole page: it ends the repetition, and opens what was chosen on a card
 
 
 def _of(name: str, selection: Selection) -> Selection:
@@ -135,8 +135,7 @@ def _card(name: str, selection: Selection) -> None:
     _small(found.panels)
     with st.container(horizontal=True, vertical_alignment="center"):
         saving.menu(name, found.frame, found.options, f"gallery-{name}")
-        if st.button("Open", icon=":material/open_in_full:", key=f"open-{name}", on_click=_open, args=(name,)):
-            st.rerun()  # all of the page, not the cards alone
+        st.button("Open", icon=":material/open_in_full:", key=f"open-{name}", on_click=_open, args=(name,))
         if found.n_panels > len(found.panels):
             st.caption(f"{found.n_panels - len(found.panels)} more in the large view")
 
