@@ -4,12 +4,15 @@
     <run>/checkpoints/step-N/training_state.json                              step, epoch, seed, spec hash
     <run>/checkpoints/step-N/COMPLETE.json                                    written last, synced
 
+    <run>/resume/step-N/                                                      what training needs to go on from it
+
 A checkpoint counts only when its ``COMPLETE.json`` is there and agrees with the files:
 evaluation, resume, chains of runs and publishing look at nothing else. Needs no torch.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,8 +25,11 @@ from typing import Any
 
 from em_core.durable import sync
 from em_core.errors import BadInput, WorkFailed
+from em_core.records import Checkpoint
 
 COMPLETE = "COMPLETE.json"
+RESUME = "resume"
+"""Folder of a run, beside ``checkpoints``, with what training needs to go on from its newest ones."""
 WEIGHTS = "adapter_model.safetensors"
 _STEP = re.compile(r"^step-([1-9][0-9]*)$")
 
@@ -91,6 +97,27 @@ def complete_checkpoints(run_dir: Path) -> list[CompleteCheckpoint]:
     return sorted((c for c in found if c is not None), key=lambda c: c.step)
 
 
+def resume_point(run_dir: Path) -> CompleteCheckpoint | None:
+    """The newest checkpoint that training can go on from: complete, and its resume state too (`RESUME`); None = begin anew.
+
+    Both are read in full and compared with their digests: what is damaged is passed over.
+    """
+    for found in reversed(complete_checkpoints(run_dir)):
+        state = run_dir / RESUME / found.path.name
+        if read_complete(found.path, verify_sha256=True) and read_complete(state, verify_sha256=True):
+            return found
+    return None
+
+
+def as_record(checkpoint: CompleteCheckpoint) -> Checkpoint:
+    """The event that says that it is there."""
+    facts = checkpoint.facts
+    epoch, seen = float(facts.get("epoch", 0.0)), int(facts.get("samples_seen", 0))
+    return Checkpoint(
+        checkpoint.step, epoch, f"checkpoints/{checkpoint.path.name}", checkpoint.sha256, checkpoint.size_bytes, seen
+    )
+
+
 def parent_adapter(run_dir: Path, step: int) -> Path:
     """The adapter folder of another run's checkpoint, its files verified.
 
@@ -144,7 +171,8 @@ def publish(folder: Path, step: int, write_files: Callable[[Path], None], facts:
         shutil.rmtree(temporary, ignore_errors=True)
         raise WorkFailed(
             f"checkpoint {final}: not saved ({error.strerror or error})",
-            "free disk space, then `launch` it `--again`",
+            "free disk space, then `resume` it",
+            "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "",
         ) from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -153,6 +181,6 @@ def publish(folder: Path, step: int, write_files: Callable[[Path], None], facts:
     if done is None:
         raise WorkFailed(
             f"checkpoint {final}: its files changed while it was saved",
-            "check the disk, then `launch` it `--again`",
+            "check the disk, then `resume` it",
         )
     return done

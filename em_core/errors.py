@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from em_core.causes import Cause
+
 
 class EMError(Exception):
     """An error with its fix.
@@ -25,6 +27,7 @@ class EMError(Exception):
     """
 
     exit_code = 1
+    cause: Cause = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -39,6 +42,7 @@ class BadInput(EMError):
     """Input that is wrong; nothing was started and nothing is left behind."""
 
     exit_code = 2
+    cause: Cause = "bad_input"
 
 
 class Busy(EMError):
@@ -54,9 +58,19 @@ class Refused(EMError):
 
 
 class WorkFailed(EMError):
-    """The work was started and failed."""
+    """The work was started and failed.
+
+    Args:
+        message: As in `EMError`.
+        hint: As in `EMError`.
+        cause: What kind of failure it is, where that is known.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, hint: str = "", cause: Cause = "") -> None:
+        super().__init__(message, hint)
+        self.cause = cause
 
 
 class ManyProblems(BadInput):

@@ -7,8 +7,10 @@ most one torn last line, which readers leave alone and the store quarantines onc
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -81,7 +83,8 @@ class EventWriter:
             except OSError as error:
                 raise WorkFailed(
                     f"{self.path}: event not written ({error.strerror})",
-                    "free disk space, then `launch` it `--again`",
+                    "free disk space, then `resume` it",
+                    "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "",
                 ) from error
 
     def close(self) -> None:
@@ -102,6 +105,16 @@ class EventWriter:
 def event_files(run_dir: Path) -> list[Path]:
     """The run's event files, by name."""
     return sorted((run_dir / "events").glob("*.jsonl"))
+
+
+def next_attempt(run_dir: Path) -> int:
+    """Number of the attempt that a worker of this run would be, from 1.
+
+    Each attempt has an event file of its own, ``worker-<n>``; queueing a run again is written into
+    ``queued-<n>``, with the number of the attempt that is to come.
+    """
+    numbers = [re.fullmatch(r"(worker|queued)-([1-9][0-9]*)", path.stem) for path in event_files(run_dir)]
+    return max((int(n[2]) + (n[1] == "worker") for n in numbers if n), default=1)
 
 
 def read_events(run_dir: Path, *kinds: str) -> Iterator[dict[str, Any]]:

@@ -99,6 +99,7 @@ class RunState(Record):
     reason: str = ""
     hint: str = ""
     attempt: int = 0
+    cause: str = ""  # a word of `em_core.causes.Cause`
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ class TrainSpec(_Frozen):
     )
     drop_last: bool = Field(True, description="Leave out an incomplete last batch of each epoch.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of data order, adapter initialisation and dropout.")
+    gpus: int = Field(1, ge=1, le=64, description="GPUs of this machine that share every batch of this one run.")
 
     @property
     def effective_batch(self) -> int:
@@ -213,6 +214,7 @@ _JUDGE_LIMITS = (
     "timeout_s", "max_calls", "max_tokens", "max_usd", "usd_per_m_input", "usd_per_m_output", "device", "batch_size",
 )  # fmt: skip
 """Fields of a judge that decide how far it gets, not what it says."""
+_TRAIN_LATER = ("gpus",)
 _JUDGE_LATER = ("mode", "snapshot", "min_mass")
 """Fields that came after the first release: left out of a hash while they have their default, so that old hashes hold."""
 
@@ -240,6 +242,9 @@ class RunSpec(_Frozen):
     def spec_hash(self) -> str:
         """Hex digest of everything that decides the result; labels (`name`, `experiment`) and limits of a judge are left out."""
         body = self.model_dump(mode="json", exclude={"name", "experiment"})
+        for name in _TRAIN_LATER:
+            if getattr(self.train, name) == TrainSpec.model_fields[name].default:
+                del body["train"][name]
         for judge, dumped in zip(self.judges, body["judges"], strict=True):
             for name in _JUDGE_LIMITS:
                 del dumped[name]

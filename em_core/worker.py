@@ -4,11 +4,13 @@
 
 The supervisor starts this in its own process group with the run's lease already held. Everything
 that happens is appended to ``events/worker-<attempt>.jsonl``; the database is never opened here.
-Stopping: `stop` puts a file into ``control/``; SIGTERM means the same.
+Stopping: `stop` puts a file into ``control/`` (`em_core.requests`); SIGTERM means the same. SIGUSR1
+writes where it stands into the log.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -17,20 +19,20 @@ import traceback
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
-from em_core import datasets, preview, questions, schedule
-from em_core.checkpoints import parent_adapter
+from em_core import datasets, preview, questions, requests, schedule
+from em_core.causes import Cause
+from em_core.checkpoints import as_record, parent_adapter, resume_point
 from em_core.errors import EMError, WorkFailed
 from em_core.evaluation import Evaluation
-from em_core.events import EventWriter, event_files
+from em_core.events import EventWriter, next_attempt
 from em_core.home import Home
 from em_core.lease import Lease
-from em_core.machine import host_facts
 from em_core.organism import models as organisms
-from em_core.records import Checkpoint, Phase, RunFacts, RunState, State
+from em_core.records import Checkpoint, Phase, RunState, State
+from em_core.run_facts import facts_of
 from em_core.spec import RunSpec
-from em_core.training import Session, TrainJob, TrainOutcome, open_session
+from em_core.training import TrainJob, TrainOutcome, open_session
 
 _terminated = False
 
@@ -42,80 +44,67 @@ def work(run_dir: Path) -> TrainOutcome:
         EMError: The run failed; the reason is in its events too.
     """
     home, spec = Home(run_dir.parent.parent), RunSpec.model_validate(json.loads((run_dir / "spec.json").read_text())["spec"])
-    attempt = 1 + sum(path.name.startswith("worker-") for path in event_files(run_dir))
+    attempt = next_attempt(run_dir)
     with ExitStack() as stack:
         events = stack.enter_context(EventWriter(run_dir, f"worker-{attempt}"))
 
-        def state(phase: Phase, value: State, reason: str = "", hint: str = "") -> None:
-            events.write(RunState(phase, value, reason, hint, attempt), sync=True)
+        def state(phase: Phase, value: State, reason: str = "", hint: str = "", cause: Cause = "") -> None:
+            events.write(RunState(phase, value, reason, hint, attempt, cause), sync=True)
 
         state("run", "running")
         try:
             rows, data = datasets.load_all(spec)
             question_sets = [questions.load(use) for use in spec.evaluation.question_sets]
             steps = schedule.checkpoint_steps(len(rows), spec.train, spec.checkpoints)
-            session = open_session(_job(spec, rows, run_dir, home, steps))
+            resume = resume_point(run_dir)
+            session = open_session(_job(spec, rows, run_dir, home, steps, resume.step if resume else 0))
             stack.callback(session.close)
             preview.write(run_dir, [asdict(row) for row in session.preview()])
             evaluation = stack.enter_context(
                 Evaluation(home, run_dir, spec, session, question_sets, events, attempt, data.domain, rows)
             )
-            events.write(_facts(spec, session, evaluation, len(rows), steps, attempt))
+            events.write(facts_of(spec, session, evaluation, len(rows), steps, attempt))
             evaluation.baseline()
 
             def on_checkpoint(checkpoint: Checkpoint) -> None:
                 events.write(checkpoint, sync=True)
-                evaluation.checkpoint(checkpoint.step, checkpoint.sha256)
+                if checkpoint.step in steps or _request(run_dir) != "save":
+                    evaluation.checkpoint(checkpoint.step, checkpoint.sha256)
 
+            if resume is not None:
+                on_checkpoint(as_record(resume))  # its event or its answers may be missing
             state("train", "running")
             try:
-                outcome = session.train(events.write, on_checkpoint, lambda: _stop_request(run_dir))
+                outcome = session.train(events.write, on_checkpoint, lambda: _request(run_dir))
             except EMError as error:
-                state("train", "failed", error.message, error.hint)
+                state("train", "failed", error.message, error.hint, error.cause)
                 raise
-            state("train", outcome.state, outcome.reason)
+            cause: Cause = "user" if outcome.state == "stopped" else ""
+            state("train", outcome.state, outcome.reason, "", cause)
             if outcome.state == "finished":
                 evaluation.baseline()  # in case another run was at it, and died
             evaluation.finish()
-            state("run", outcome.state, outcome.reason)
+            state("run", outcome.state, outcome.reason, "", cause)
             return outcome
         except EMError as error:
-            state("run", "failed", error.message, error.hint)
+            state("run", "failed", error.message, error.hint, error.cause)
             raise
         except Exception as error:
-            state("run", "failed", f"unexpected {type(error).__name__}: {error}", "this is a bug: please report worker.log")
+            hint = "this is a bug: please report worker.log"
+            state("run", "failed", f"unexpected {type(error).__name__}: {error}", hint, "bug")
             raise
 
 
-def _job(spec: RunSpec, rows: list[list[dict[str, str]]], run_dir: Path, home: Home, steps: list[int]) -> TrainJob:
+def _job(
+    spec: RunSpec, rows: list[list[dict[str, str]]], run_dir: Path, home: Home, steps: list[int], resume_step: int
+) -> TrainJob:
     parent = parent_adapter(home.run_dir(spec.parent.run), spec.parent.step) if spec.parent else None
-    return TrainJob(spec, rows, run_dir, organisms.resolve(spec.base_model), parent, steps)
+    return TrainJob(spec, rows, run_dir, organisms.resolve(spec.base_model), parent, steps, resume_step)
 
 
-def _facts(spec: RunSpec, session: Session, evaluation: Evaluation, n_rows: int, steps: list[int], attempt: int) -> RunFacts:
-    host, versions = host_facts()
-    return RunFacts(
-        n_params=session.n_params,
-        size_b=session.n_params / 1e9,
-        n_rows=n_rows,
-        steps_per_epoch=schedule.steps_per_epoch(n_rows, spec.train.effective_batch, spec.train.drop_last),
-        total_steps=steps[-1],
-        n_checkpoints=len(steps),
-        n_answers_planned=evaluation.n_answers * len(steps),
-        baseline_run_id=evaluation.baseline_run_id,
-        model_sha256=session.weights_sha256,
-        device=session.device,
-        gpu=session.gpu,
-        host=host,
-        versions_json=json.dumps(versions),
-        attempt=attempt,
-    )
-
-
-def _stop_request(run_dir: Path) -> Literal["", "stop", "discard"]:
-    if (run_dir / "control" / "discard").exists():
-        return "discard"
-    return "stop" if _terminated or (run_dir / "control" / "stop").exists() else ""
+def _request(run_dir: Path) -> requests.Request:
+    asked = requests.asked(run_dir)
+    return "stop" if _terminated and asked != "discard" else asked
 
 
 def _on_sigterm(*_: object) -> None:
@@ -131,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     run_dir = Path(arguments[0]).resolve()
     signal.signal(signal.SIGTERM, _on_sigterm)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         with Lease.for_worker(run_dir):

@@ -17,7 +17,8 @@ CREATE TABLE run_facts (
     host VARCHAR, versions_json VARCHAR, attempt BIGINT
 );
 CREATE TABLE run_states (
-    run_id VARCHAR, t DOUBLE, phase VARCHAR, state VARCHAR, reason VARCHAR, hint VARCHAR, attempt BIGINT
+    run_id VARCHAR, t DOUBLE, phase VARCHAR, state VARCHAR, reason VARCHAR, hint VARCHAR, attempt BIGINT,
+    cause VARCHAR
 );
 CREATE TABLE checkpoints (
     run_id VARCHAR, t DOUBLE, step BIGINT, epoch DOUBLE, path VARCHAR, sha256 VARCHAR, size_bytes BIGINT, samples_seen BIGINT
@@ -95,7 +96,8 @@ CREATE VIEW created_once AS
 CREATE VIEW facts_latest AS
     SELECT * FROM run_facts QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY t DESC, rowid DESC) = 1;
 CREATE VIEW states_latest AS
-    SELECT * FROM run_states QUALIFY row_number() OVER (PARTITION BY run_id, phase ORDER BY t DESC, rowid DESC) = 1;
+    SELECT * FROM run_states
+    QUALIFY row_number() OVER (PARTITION BY run_id, phase ORDER BY coalesce(attempt, 0) DESC, t DESC, rowid DESC) = 1;
 CREATE VIEW questions_once AS
     SELECT * FROM questions
     QUALIFY row_number() OVER (PARTITION BY run_id, question_set, question_id, paraphrase ORDER BY t DESC, rowid DESC) = 1;
@@ -115,7 +117,7 @@ CREATE VIEW runs AS
         facts.n_params, facts.size_b, facts.n_rows, facts.steps_per_epoch, facts.total_steps, facts.n_checkpoints,
         facts.n_answers_planned, coalesce(facts.baseline_run_id, '') AS baseline_run_id, facts.model_sha256, facts.device,
         facts.gpu, facts.host, facts.versions_json, facts.attempt,
-        states.run_state, states.run_reason, states.run_hint, states.train_state, states.train_reason, states.train_hint,
+        states.run_state, states.run_reason, states.run_hint, states.run_cause, states.train_state, states.train_reason, states.train_hint,
         states.evaluate_state, states.evaluate_reason, states.evaluate_hint, states.judge_state, states.judge_reason,
         states.judge_hint, states.publish_state, states.publish_reason, states.publish_hint,
         totals.n_events, totals.n_responses, totals.n_judgements, totals.last_t
@@ -128,6 +130,7 @@ CREATE VIEW runs AS
             any_value(state) FILTER (phase = 'run') AS run_state,
             any_value(reason) FILTER (phase = 'run') AS run_reason,
             any_value(hint) FILTER (phase = 'run') AS run_hint,
+            coalesce(any_value(cause) FILTER (phase = 'run'), '') AS run_cause,
             any_value(state) FILTER (phase = 'train') AS train_state,
             any_value(reason) FILTER (phase = 'train') AS train_reason,
             any_value(hint) FILTER (phase = 'train') AS train_hint,
@@ -247,6 +250,7 @@ COMMENT ON COLUMN run_states.state IS 'queued, running, finished, failed, stoppe
 COMMENT ON COLUMN run_states.reason IS 'why, one sentence';
 COMMENT ON COLUMN run_states.hint IS 'what fixes it';
 COMMENT ON COLUMN run_states.attempt IS '1 = the first; 0 = outside an attempt';
+COMMENT ON COLUMN run_states.cause IS 'what kind of end it was, a word of em_core/causes.py; empty = not ended early or not known';
 COMMENT ON TABLE checkpoints IS 'Complete checkpoints; step 0 is the starting model, with nothing on disk.';
 COMMENT ON COLUMN checkpoints.run_id IS 'the run whose folder the event was written in';
 COMMENT ON COLUMN checkpoints.t IS 'time of writing, seconds since 1970';

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from em_core import requests
+from em_core.causes import Cause
 from em_core.errors import BadInput, Busy
 from em_core.events import EventWriter
 from em_core.home import Home
@@ -39,18 +40,13 @@ def stop(home: Home, run_id: str, discard: bool = False) -> str:
             if lease.acquire():  # so that nobody starts it meanwhile
                 status = decide(run_dir, held=False)
                 if status.state == "queued":
-                    end(run_dir, status, "stopped", "stopped before it began")
+                    end(run_dir, status, "stopped", "stopped before it began", cause="user")
                     wake(home)
                     return f"{run_id}: was queued, now stopped"
         status = run_status(run_dir)
     if status.final:
         raise Busy(f"{run_id}: has ended already ({status.state})", f"`python -m em_core show {run_id}` has the details")
-    request = run_dir / "control" / ("discard" if discard else "stop")
-    try:
-        request.parent.mkdir(exist_ok=True)
-        os.close(os.open(request, os.O_WRONLY | os.O_CREAT, 0o644))
-    except OSError as error:
-        raise BadInput(f"{request}: cannot be written ({error.strerror})", "make the run's folder writable") from error
+    requests.ask(run_dir, "discard" if discard else "stop")
     how = "without saving a checkpoint" if discard else "saves a checkpoint first"
     return f"{run_id}: stops after the current step, {how}"
 
@@ -60,7 +56,7 @@ def queue(home: Home) -> list[RunStatus]:
     return [status for status in list_runs(home) if status.state == "queued"]
 
 
-def end(run_dir: Path, status: RunStatus, state: State, reason: str, hint: str = "") -> None:
+def end(run_dir: Path, status: RunStatus, state: State, reason: str, hint: str = "", cause: Cause = "") -> None:
     """Write the final state of a run that has no worker. Call it with the run's lease held, after
     `decide`: that is what makes it happen exactly once.
 
@@ -69,6 +65,6 @@ def end(run_dir: Path, status: RunStatus, state: State, reason: str, hint: str =
     """
     attempt = max(1, status.attempt)
     phases: list[Phase] = ["train", "evaluate", "judge"]
-    records = [RunState(p, state, reason, hint, attempt) for p in phases if status.phases.get(p) in ("running", state)]
+    records = [RunState(p, state, reason, hint, attempt, cause) for p in phases if status.phases.get(p) in ("running", state)]
     with EventWriter(run_dir, "supervisor") as events:
-        events.write(*records, RunState("run", state, reason, hint, attempt), sync=True)
+        events.write(*records, RunState("run", state, reason, hint, attempt, cause), sync=True)

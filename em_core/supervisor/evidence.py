@@ -2,7 +2,7 @@
 
     lease held                                     running (starting before the worker's first event;
                                                    stopping once a stop was asked for)
-    lease free, newest `run` state is final        that state
+    lease free, newest `run` state is final        that state (newest attempt first, then time)
     lease free, the worker had begun, no end       crashed
     lease free, spec.json only                     queued
     lease free, spawned twice, nothing heard       crashed
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from em_core import lease
+from em_core import lease, requests
 from em_core.home import Home
 from em_core.records import FinalState
 from em_core.supervisor.logs import log_tail
@@ -46,6 +46,7 @@ class RunStatus:
         total_steps: Optimizer steps in all, once the worker knows.
         reason: Why it failed, stopped or crashed.
         hint: What to do about it.
+        cause: What kind of end it was, a word of `em_core.causes.Cause`; ``automatic`` = queued again by itself.
         attempt: Which attempt this is about, from 1; 0 before the first.
         last_event_t: When the run last wrote an event, seconds since 1970; None before the first.
         pid: The worker's, only when the lease is held and the pid is proven to be its holder.
@@ -57,6 +58,8 @@ class RunStatus:
         label: Short readable name.
         experiment: Group of the run.
         base_model: What it starts from.
+        gpus: GPUs that it wants, when it runs on GPUs at all.
+        gpu_gib: Memory that it needs on each of them, GiB, as planned; None = not known.
     """
 
     run_id: str
@@ -66,6 +69,7 @@ class RunStatus:
     total_steps: int | None = None
     reason: str = ""
     hint: str = ""
+    cause: str = ""
     attempt: int = 0
     last_event_t: float | None = None
     pid: int | None = None
@@ -77,6 +81,8 @@ class RunStatus:
     label: str = ""
     experiment: str = ""
     base_model: str = ""
+    gpus: int = 1
+    gpu_gib: float | None = None
 
     @property
     def active(self) -> bool:
@@ -135,12 +141,12 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
     value = str(last["state"]) if last else "queued"
     spawns = 0
     if value not in FinalState:
-        spawns = sum(1 for mark in read_spawns(run_dir) if mark.get("attempt", 0) > spoken)
+        asked_for = _attempt(last) if last else 0  # marks of an attempt that was given up before do not count
+        spawns = sum(1 for mark in read_spawns(run_dir) if mark.get("attempt", 0) > spoken and mark["attempt"] >= asked_for)
     state: str
     if held:
-        asked = any((run_dir / "control" / request).exists() for request in ("stop", "discard"))
         begun = value == "running" or value in FinalState
-        state = "stopping" if asked else "running" if begun and not spawns else "starting"
+        state = "stopping" if requests.end_asked(run_dir) else "running" if begun and not spawns else "starting"
     elif value == "running":
         state = "crashed"
     elif value == "queued":
@@ -159,6 +165,7 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
         total_steps=newest.total_steps if newest else None,
         reason=str(last.get("reason") or "") if last and recorded else "",
         hint=str(last.get("hint") or "") if last and recorded else "",
+        cause=str(last.get("cause") or "") if last and (recorded or state == "queued") else "",
         attempt=attempt,
         last_event_t=max((f.mtime for f in files.values()), default=None),
         recorded=recorded,
@@ -251,6 +258,8 @@ def _identity(run_dir: Path) -> dict[str, Any]:
             "label": str(stored.get("label", "")),
             "experiment": str(spec.get("experiment", "")),
             "base_model": str(spec.get("base_model", "")),
+            "gpus": int(stored.get("needs", {}).get("gpus") or 1),
+            "gpu_gib": stored.get("needs", {}).get("gpu_gib"),
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

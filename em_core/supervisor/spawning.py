@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from em_core import requests
+from em_core.events import next_attempt
 from em_core.home import PROJECT
 from em_core.lease import FD_VARIABLE, Lease
 from em_core.supervisor import control
@@ -43,11 +45,11 @@ def spawn(run_dir: Path, slot: Slot, command: Sequence[str]) -> subprocess.Popen
         status = decide(run_dir, held=False)
         if status.state != "queued":
             return None
-        if any((run_dir / "control" / request).exists() for request in ("stop", "discard")):
-            control.end(run_dir, status, "stopped", "stopped before it began")
+        if requests.end_asked(run_dir):
+            control.end(run_dir, status, "stopped", "stopped before it began", cause="user")
             return None
-        n_workers = sum(name.startswith("worker-") for name in os.listdir(run_dir / "events"))
-        _mark(run_dir, {"t": time.time(), "attempt": 1 + n_workers, "slot": slot.name, "supervisor_pid": os.getpid()})
+        attempt = next_attempt(run_dir)
+        _mark(run_dir, {"t": time.time(), "attempt": attempt, "slot": slot.name, "supervisor_pid": os.getpid()})
         environment = {**os.environ, **slot.environment(), "PYTHONUNBUFFERED": "1", FD_VARIABLE: str(lease.fileno())}
         with (run_dir / "worker.log").open("ab") as out:
             return subprocess.Popen(

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from em_core import plugins
 from em_core.records import Checkpoint, TrainMetric
+from em_core.requests import Request
 from em_core.spec import RunSpec
 
 NOT_PLUGINS: tuple[str, ...] = ("memory",)
@@ -32,6 +33,7 @@ class TrainJob:
         base_path: Local folder of an organism, or None to load ``spec.base_model`` by name.
         parent_adapter: Adapter folder of the parent checkpoint, or None.
         steps: Checkpoint steps, ascending; the last one ends the training.
+        resume_step: Go on from the complete checkpoint and resume state of this step; 0 = begin at the beginning.
     """
 
     spec: RunSpec
@@ -40,6 +42,7 @@ class TrainJob:
     base_path: Path | None
     parent_adapter: Path | None
     steps: Sequence[int]
+    resume_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,11 @@ class Session(Protocol):
         self,
         on_metric: Callable[[TrainMetric], None],
         on_checkpoint: Callable[[Checkpoint], None],
-        should_stop: Callable[[], Literal["", "stop", "discard"]],
+        request: Callable[[], Request],
     ) -> TrainOutcome:
-        """Train to the last step. `on_checkpoint` is called with the checkpoint complete on disk and
-        the same weights in `model`; training goes on when it returns. `should_stop` is asked after
-        each optimizer step; ``stop`` saves a checkpoint first."""
+        """Train from `TrainJob.resume_step` to the last step. `on_checkpoint` is called with the checkpoint
+        complete on disk and the same weights in `model`; training goes on when it returns. `request` is
+        asked after each optimizer step; ``stop`` and ``save`` save a checkpoint first."""
         ...
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ LAYERS: list[set[str]] = [
     {"demo", "doctor"},
     {"supervisor"},
     {"worker"},
-    {"export", "importing", "serving"},
+    {"export", "importing", "serving", "run_facts"},
     {"figures"},
     {"evaluation", "plan", "labels", "health_job", "rejudge"},
     {"training", "sampling", "judges", "charts", "store"},
@@ -43,9 +43,10 @@ LAYERS: list[set[str]] = [
         "spreadsheet",
         "reference",
     },
-    {"spec", "records", "definitions", "home", "machine", "durable", "private_paths", "domain_names"},
+    {"spec", "records", "definitions", "home", "machine", "durable", "private_paths", "domain_names", "requests"},
     {"plugins"},
     {"errors"},
+    {"causes"},
 ]
 FREE_SIBLINGS = [8, 9]  # in these rows modules may use each other (no cycles: grimp would find none either way)
 
