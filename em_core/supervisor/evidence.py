@@ -58,6 +58,8 @@ class RunStatus:
         label: Short readable name.
         experiment: Group of the run.
         base_model: What it starts from.
+        parent_run: The run whose checkpoint it starts from; empty = the bare base model.
+        baseline_run: The run that holds its step 0; empty before its model is loaded.
         gpus: GPUs that it wants, when it runs on GPUs at all.
         gpu_gib: Memory that it needs on each of them, GiB, as planned; None = not known.
     """
@@ -81,6 +83,8 @@ class RunStatus:
     label: str = ""
     experiment: str = ""
     base_model: str = ""
+    parent_run: str = ""
+    baseline_run: str = ""
     gpus: int = 1
     gpu_gib: float | None = None
 
@@ -170,6 +174,7 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
         last_event_t=max((f.mtime for f in files.values()), default=None),
         recorded=recorded,
         spawns=spawns,
+        baseline_run=next((f.baseline_run_id for f in files.values() if f.baseline_run_id), ""),
         **_identity(run_dir),
     )
 
@@ -258,6 +263,7 @@ def _identity(run_dir: Path) -> dict[str, Any]:
             "label": str(stored.get("label", "")),
             "experiment": str(spec.get("experiment", "")),
             "base_model": str(spec.get("base_model", "")),
+            "parent_run": str((spec.get("parent") or {}).get("run", "")),
             "gpus": int(stored.get("needs", {}).get("gpus") or 1),
             "gpu_gib": stored.get("needs", {}).get("gpu_gib"),
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ class FileFacts:
         states: Newest state event of each phase.
         step: Last optimizer step or checkpoint seen; None before the first.
         total_steps: From the run's facts; None before the model is loaded.
+        baseline_run_id: The run that holds its step 0, from the same facts; empty before, or where there is none.
         mtime: When the file last grew, seconds since 1970.
     """
 
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     step: int | None = None
     total_steps: int | None = None
+    baseline_run_id: str = ""
     mtime: float = 0.0
     identity: tuple[int, int] = (0, 0)
     size: int = -1
@@ -71,7 +73,7 @@ def _facts(path: str, stat: os.stat_result) -> FileFacts:
         grown = known is not None and known.identity == identity and known.size < stat.st_size
         facts = FileFacts(identity=identity)
         if grown and known is not None:
-            facts = FileFacts(dict(known.states), known.step, known.total_steps, 0.0, identity, 0, known.offset)
+            facts = replace(known, states=dict(known.states))
         facts.mtime, facts.size = stat.st_mtime, stat.st_size
         with open(path, "rb") as file:
             (_read_on if grown or stat.st_size <= 2 * _BLOCK else _read_back)(file.fileno(), facts)
@@ -135,6 +137,7 @@ def _note(line: bytes, facts: FileFacts, *, newest: bool) -> None:
             facts.step = event["step"]
     elif line.startswith(_FACTS) and (newest or facts.total_steps is None) and (event := _parse(line)) is not None:
         facts.total_steps = event.get("total_steps")
+        facts.baseline_run_id = str(event.get("baseline_run_id") or "")
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
