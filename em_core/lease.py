@@ -165,6 +165,17 @@ def held(path: Path) -> bool:
     return False
 
 
+def run_held(run_dir: Path) -> bool:
+    """Whether anybody works on a run: its worker, or what is left of one that had several processes (`em_core.ranks`)."""
+    return held(run_dir / "lease") or held(run_dir / "lease-ranks")
+
+
+def sign_for(path: Path, pid: int) -> None:
+    """Write into a lease file who holds it, for a holder that cannot (a launcher that is not ours)."""
+    with contextlib.suppress(OSError):
+        path.write_bytes(json.dumps(_identity(pid)).encode())
+
+
 def holder_pid(path: Path) -> int | None:
     """The pid written into the lease file, when it is proven to be that process still (pid, start time, boot)."""
     import psutil
@@ -178,10 +189,11 @@ def holder_pid(path: Path) -> int | None:
     return None
 
 
-def _identity() -> dict[str, Any]:
+def _identity(pid: int | None = None) -> dict[str, Any]:
     import psutil
 
-    return {"pid": os.getpid(), "create_time": psutil.Process().create_time(), "boot_id": _boot_id(), "t": time.time()}
+    process = psutil.Process(pid)
+    return {"pid": process.pid, "create_time": process.create_time(), "boot_id": _boot_id(), "t": time.time()}
 
 
 def _boot_id() -> str:

@@ -110,6 +110,17 @@ class TrainSpec(_Frozen):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of data order, adapter initialisation and dropout.")
     gpus: int = Field(1, ge=1, le=64, description="GPUs of this machine that share every batch of this one run.")
 
+    @model_validator(mode="after")
+    def _divisible(self) -> TrainSpec:
+        if self.effective_batch % self.gpus:
+            raise ValueError(
+                f"{self.effective_batch} rows an optimizer step (batch_size x grad_accumulation) cannot be shared by "
+                f"{self.gpus} GPUs; make them a multiple of gpus"
+            )
+        if self.gpus > 1 and not self.drop_last:
+            raise ValueError("an incomplete last batch cannot be shared by several GPUs; set drop_last to true")
+        return self
+
     @property
     def effective_batch(self) -> int:
         """Rows per optimizer step."""

@@ -11,7 +11,6 @@ writes where it stands into the log.
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import signal
 import sys
@@ -20,19 +19,18 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from em_core import datasets, preview, questions, requests, schedule
+from em_core import preview, ranks, requests
 from em_core.causes import Cause
-from em_core.checkpoints import as_record, parent_adapter, resume_point
+from em_core.checkpoints import as_record
 from em_core.errors import EMError, WorkFailed
 from em_core.evaluation import Evaluation
 from em_core.events import EventWriter, next_attempt
-from em_core.home import Home
+from em_core.following import follow
 from em_core.lease import Lease
-from em_core.organism import models as organisms
+from em_core.prepared import prepare, spec_of
 from em_core.records import Checkpoint, Phase, RunState, State
 from em_core.run_facts import facts_of
-from em_core.spec import RunSpec
-from em_core.training import TrainJob, TrainOutcome, open_session
+from em_core.training import TrainOutcome, open_session
 
 _terminated = False
 
@@ -43,8 +41,7 @@ def work(run_dir: Path) -> TrainOutcome:
     Raises:
         EMError: The run failed; the reason is in its events too.
     """
-    home, spec = Home(run_dir.parent.parent), RunSpec.model_validate(json.loads((run_dir / "spec.json").read_text())["spec"])
-    attempt = next_attempt(run_dir)
+    spec, attempt = spec_of(run_dir), next_attempt(run_dir)
     with ExitStack() as stack:
         events = stack.enter_context(EventWriter(run_dir, f"worker-{attempt}"))
 
@@ -53,26 +50,25 @@ def work(run_dir: Path) -> TrainOutcome:
 
         state("run", "running")
         try:
-            rows, data = datasets.load_all(spec)
-            question_sets = [questions.load(use) for use in spec.evaluation.question_sets]
-            steps = schedule.checkpoint_steps(len(rows), spec.train, spec.checkpoints)
-            resume = resume_point(run_dir)
-            session = open_session(_job(spec, rows, run_dir, home, steps, resume.step if resume else 0))
+            ready = prepare(run_dir, spec)
+            session = open_session(ready.train_job())
             stack.callback(session.close)
             preview.write(run_dir, [asdict(row) for row in session.preview()])
             evaluation = stack.enter_context(
-                Evaluation(home, run_dir, spec, session, question_sets, events, attempt, data.domain, rows)
+                Evaluation(
+                    ready.home, run_dir, spec, session, ready.question_sets, events, attempt, ready.data.domain, ready.rows
+                )
             )
-            events.write(facts_of(spec, session, evaluation, len(rows), steps, attempt))
+            events.write(facts_of(spec, session, evaluation, len(ready.rows), ready.steps, attempt))
             evaluation.baseline()
 
             def on_checkpoint(checkpoint: Checkpoint) -> None:
                 events.write(checkpoint, sync=True)
-                if checkpoint.step in steps or _request(run_dir) != "save":
+                if checkpoint.step in ready.steps or _request(run_dir) != "save":
                     evaluation.checkpoint(checkpoint.step, checkpoint.sha256)
 
-            if resume is not None:
-                on_checkpoint(as_record(resume))  # its event or its answers may be missing
+            if ready.resume is not None:
+                on_checkpoint(as_record(ready.resume))  # its event or its answers may be missing
             state("train", "running")
             try:
                 outcome = session.train(events.write, on_checkpoint, lambda: _request(run_dir))
@@ -95,13 +91,6 @@ def work(run_dir: Path) -> TrainOutcome:
             raise
 
 
-def _job(
-    spec: RunSpec, rows: list[list[dict[str, str]]], run_dir: Path, home: Home, steps: list[int], resume_step: int
-) -> TrainJob:
-    parent = parent_adapter(home.run_dir(spec.parent.run), spec.parent.step) if spec.parent else None
-    return TrainJob(spec, rows, run_dir, organisms.resolve(spec.base_model), parent, steps, resume_step)
-
-
 def _request(run_dir: Path) -> requests.Request:
     asked = requests.asked(run_dir)
     return "stop" if _terminated and asked != "discard" else asked
@@ -121,9 +110,13 @@ def main(argv: list[str] | None = None) -> int:
     run_dir = Path(arguments[0]).resolve()
     signal.signal(signal.SIGTERM, _on_sigterm)
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    place = ranks.enter()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        with Lease.for_worker(run_dir):
+        if place.rank > 0:
+            follow(run_dir, place)
+            return 0
+        with Lease.for_worker(run_dir) if place.world == 1 else ranks.lease(run_dir):
             outcome = work(run_dir)
             print(f"{run_dir.name}: {outcome.state} at step {outcome.last_step}", file=sys.stderr)
             return 0
