@@ -182,7 +182,7 @@ def holder_pid(path: Path) -> int | None:
 
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
-        if content["boot_id"] == _boot_id() and abs(psutil.Process(content["pid"]).create_time() - content["create_time"]) < 0.05:
+        if content["boot_id"] == boot_id() and abs(psutil.Process(content["pid"]).create_time() - content["create_time"]) < 0.05:
             return int(content["pid"])
     except (OSError, ValueError, TypeError, KeyError, psutil.Error):
         pass
@@ -193,10 +193,11 @@ def _identity(pid: int | None = None) -> dict[str, Any]:
     import psutil
 
     process = psutil.Process(pid)
-    return {"pid": process.pid, "create_time": process.create_time(), "boot_id": _boot_id(), "t": time.time()}
+    return {"pid": process.pid, "create_time": process.create_time(), "boot_id": boot_id(), "t": time.time()}
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Which boot of the machine this is."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
