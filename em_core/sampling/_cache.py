@@ -112,6 +112,12 @@ class SlotCache(Cache):
             layer.keys[to, :, :width] = new.keys[of]
             layer.values[to, :, :width] = new.values[of]
 
+    def free(self) -> None:
+        """Let go of the memory at once: the layers know their cache, so that only a garbage collection would."""
+        layers: list[Any] = self.layers
+        for layer in layers:
+            layer.keys = layer.values = None
+
     def keep(self, slots: Tensor) -> None:
         """Drop all slots but these."""
         self.n_slots = len(slots)

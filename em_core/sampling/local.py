@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any, Literal
 
 import torch
@@ -93,17 +94,17 @@ class LocalSampler:
         size = min(len(rows), self._wanted or rows_that_fit(model.config, dtype, device, capacity))
         self.batch_size = size
         while pending:
-            decoder = Decoder(model, size, capacity, longest, stops)
             out_of_memory = False
-            while (pending or decoder.rows) and not out_of_memory:
-                finished: list[Finished] = []
-                try:
-                    finished = decoder.advance(pending)
-                except Exception as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    out_of_memory = True
-                yield from finished
+            with closing(Decoder(model, size, capacity, longest, stops)) as decoder:
+                while (pending or decoder.rows) and not out_of_memory:
+                    finished: list[Finished] = []
+                    try:
+                        finished = decoder.advance(pending)
+                    except Exception as error:
+                        if not is_out_of_memory(error):
+                            raise
+                        out_of_memory = True
+                    yield from finished
             if out_of_memory:
                 pending.extendleft(reversed(decoder.rows))
                 del decoder  # and the failed frame with it, before the next attempt allocates

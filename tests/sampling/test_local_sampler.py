@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from em_core.errors import BadInput, WorkFailed
 from em_core.records import Answer, Decoding, Prompt
 from em_core.sampling import _decode, local
+from em_core.sampling._cache import SlotLayer
 from tests.sampling.sampling_models import make_lora, make_model, make_prompts, with_decoding
 
 GREEDY = Decoding(0.0, 1.0, 24)
@@ -268,3 +270,15 @@ def test_state_space_models_are_refused_plainly(model: Any, tokenizer: Any) -> N
     model.config.layer_types = ["full_attention", "linear_attention", "full_attention"]
     with pytest.raises(BadInput, match="linear_attention"):
         ask(model, tokenizer, make_prompts(1))
+
+
+def test_the_cache_is_gone_when_the_answers_are_there(model: Any, tokenizer: Any) -> None:
+    """Training goes on at once: memory that waits for a garbage collection would be added to its peak."""
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(ask(model, tokenizer, make_prompts(3))) == 3
+        kept = [layer for layer in gc.get_objects() if type(layer) is SlotLayer and layer.keys is not None]
+    finally:
+        gc.enable()
+    assert kept == []
