@@ -189,6 +189,15 @@ def holder_pid(path: Path) -> int | None:
     return None
 
 
+def signed_pid(path: Path) -> int | None:
+    """The pid written into the lease file in this boot, dead or alive: a name to look for in logs, never one to signal."""
+    try:
+        content = json.loads(path.read_bytes())
+        return int(content["pid"]) if content["boot_id"] == boot_id() else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def _identity(pid: int | None = None) -> dict[str, Any]:
     import psutil
 

@@ -1,4 +1,4 @@
-"""Ask for the end of a run, and the order of the queue."""
+"""What a person does with a run: stop, save now, resume, retry; and the order of the queue."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from em_core.causes import Cause
 from em_core.errors import BadInput, Busy
 from em_core.events import EventWriter
 from em_core.home import Home
-from em_core.lease import Lease
+from em_core.lease import Lease, held, signed_pid
 from em_core.records import Phase, RunState, State
+from em_core.supervisor import failures
 from em_core.supervisor.evidence import RunStatus, decide, list_runs, run_status
-from em_core.supervisor.start import wake
+from em_core.supervisor.launch import Launched
+from em_core.supervisor.requeue import requeue
+from em_core.supervisor.start import ensure_running, wake
 
 
-def stop(home: Home, run_id: str, discard: bool = False) -> str:
+def stop(home: Home, run_id: str, discard: bool = False, *, now: bool = False) -> str:
     """Stop a run. A queued one is stopped at once; a running one saves a checkpoint first.
 
     Args:
         home: Where the run is.
         run_id: The run.
-        discard: Don't save a checkpoint.
+        discard: Don't save a checkpoint. A worker that has not ended after a minute is ended by the supervisor.
+        now: As `discard`, and the supervisor waits a few seconds only.
 
     Returns:
         What happened, in a sentence.
@@ -29,12 +33,9 @@ def stop(home: Home, run_id: str, discard: bool = False) -> str:
     Raises:
         BadInput: There is no such run, or its folder cannot be written.
         Busy: It has ended already.
+        WorkFailed: With `now`: the supervisor, who does it, could not be started.
     """
-    home.writable("Stopping a run")
-    run_dir = home.run_dir(run_id)
-    if not (run_dir / "spec.json").exists():
-        raise BadInput(f"run {run_id!r} is unknown", "`python -m em_core runs` lists the ids")
-    status = run_status(run_dir)
+    run_dir, status = _find(home, run_id, "Stopping a run")
     if status.state == "queued":
         with Lease(run_dir / "lease") as lease:
             if lease.acquire():  # so that nobody starts it meanwhile
@@ -46,9 +47,96 @@ def stop(home: Home, run_id: str, discard: bool = False) -> str:
         status = run_status(run_dir)
     if status.final:
         raise Busy(f"{run_id}: has ended already ({status.state})", f"`python -m em_core show {run_id}` has the details")
-    requests.ask(run_dir, "discard" if discard else "stop")
+    requests.ask(run_dir, "discard" if discard or now else "stop")
+    if now:
+        requests.hurry(run_dir)
+        ensure_running(home)
+        wake(home)
+        return f"{run_id}: stops now, without saving a checkpoint; a worker that does not react is ended"
     how = "without saving a checkpoint" if discard else "saves a checkpoint first"
     return f"{run_id}: stops after the current step, {how}"
+
+
+def save_now(home: Home, run_id: str) -> str:
+    """Ask a running run for a checkpoint at its next step; it goes on, and does not evaluate it.
+
+    Returns:
+        What happens, in a sentence.
+
+    Raises:
+        BadInput: There is no such run, or its folder cannot be written.
+        Busy: It is not training.
+    """
+    run_dir, status = _find(home, run_id, "Saving a checkpoint")
+    if status.state == "queued" or status.final:
+        raise Busy(f"{run_id}: is not running ({status.state})", "a checkpoint can be saved while it trains")
+    if status.state == "stopping":
+        raise Busy(f"{run_id}: is stopping", "stopping saves a checkpoint, unless it was told to discard")
+    if status.phases.get("train") in ("finished", "stopped", "failed"):
+        raise Busy(f"{run_id}: its training has ended, only answers or judgements are missing", "its last checkpoint is saved")
+    requests.ask(run_dir, "save")
+    return f"{run_id}: saves a checkpoint after the current step and goes on"
+
+
+def resume(home: Home, run_id: str, *, start: bool = True) -> str:
+    """Queue a run again that was stopped, failed or crashed; it goes on from its newest complete checkpoint.
+
+    Args:
+        home: Where the run is.
+        run_id: The run.
+        start: See that a supervisor runs.
+
+    Returns:
+        What happens, in a sentence, with the step that it goes on from.
+
+    Raises:
+        BadInput: There is no such run, or its folder cannot be written.
+        Busy: It is queued, running or finished.
+        WorkFailed: The disk is full, or no supervisor could be started.
+    """
+    run_dir, _ = _find(home, run_id, "Resuming a run")
+    pid = signed_pid(run_dir / "lease")  # taking the lease empties it
+    with Lease(run_dir / "lease") as lease:
+        if not lease.acquire() or held(run_dir / "lease-ranks"):
+            raise Busy(f"{run_id}: is running", f"`python -m em_core logs {run_id} --follow` shows it")
+        status = decide(run_dir, held=False)
+        if status.state == "queued":
+            raise Busy(f"{run_id}: is queued already", "it starts when a slot is free")
+        if status.state == "finished":
+            again = f"`python -m em_core retry {run_id}` does it once more as a new run"
+            raise Busy(f"{run_id}: has finished", again)
+        if not status.recorded:
+            record_death(run_dir, status, pid=pid)
+        where = requeue(run_dir, "resumed by a person")
+    wake(home)
+    if start:
+        ensure_running(home)
+    return f"{run_id}: queued again, {where}"
+
+
+def retry(home: Home, run_id: str, *, smaller_batch: bool | None = None, start: bool = True) -> Launched:
+    """Launch a run's spec once more, as a new run.
+
+    Args:
+        home: Where the run is.
+        run_id: A run that has ended.
+        smaller_batch: Halve the micro-batch and keep the effective batch; None = when it ran out of GPU memory.
+        start: See that a supervisor runs.
+
+    Returns:
+        The new run.
+
+    Raises:
+        BadInput: There is no such run, its spec cannot be used any more, or its micro-batch is 1 already.
+        Busy: It has not ended.
+    """
+    from em_core.supervisor.retry import retry as once_more
+
+    run_dir, status = _find(home, run_id, "Launching a run")
+    if not status.final:
+        raise Busy(f"{run_id}: has not ended ({status.state})", f"`python -m em_core stop {run_id}` ends it")
+    smaller = status.cause == "cuda_oom" if smaller_batch is None else smaller_batch
+    return once_more(home, run_dir, smaller, start=start)
 
 
 def queue(home: Home) -> list[RunStatus]:
@@ -68,3 +156,18 @@ def end(run_dir: Path, status: RunStatus, state: State, reason: str, hint: str =
     records = [RunState(p, state, reason, hint, attempt, cause) for p in phases if status.phases.get(p) in ("running", state)]
     with EventWriter(run_dir, "supervisor") as events:
         events.write(*records, RunState("run", state, reason, hint, attempt, cause), sync=True)
+
+
+def record_death(run_dir: Path, status: RunStatus, returncode: int | None = None, pid: int | None = None) -> failures.Failure:
+    """Write how a run ended whose worker is dead. As `end`: under the lease, for a status that is not recorded."""
+    found = failures.classify(run_dir, status, returncode, pid)
+    end(run_dir, status, "stopped" if found.cause == "user" else "crashed", found.reason, found.hint, found.cause)
+    return found
+
+
+def _find(home: Home, run_id: str, what: str) -> tuple[Path, RunStatus]:
+    home.writable(what)
+    run_dir = home.run_dir(run_id)
+    if not (run_dir / "spec.json").exists():
+        raise BadInput(f"run {run_id!r} is unknown", "`python -m em_core runs` lists the ids")
+    return run_dir, run_status(run_dir)

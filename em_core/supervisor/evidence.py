@@ -2,7 +2,7 @@
 
     lease held                                     running (starting before the worker's first event;
                                                    stopping once a stop was asked for)
-    lease free, newest `run` state is final        that state (newest attempt first, then time)
+    lease free, newest `run` state is final        that state (newest attempt first)
     lease free, the worker had begun, no end       crashed
     lease free, spec.json only                     queued
     lease free, spawned twice, nothing heard       crashed
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,8 @@ from typing import Any, Literal
 from em_core import lease, requests
 from em_core.home import Home
 from em_core.records import FinalState
-from em_core.supervisor.logs import log_tail
+from em_core.supervisor import failures
+from em_core.supervisor.marks import read_spawns
 from em_core.supervisor.tails import FileFacts, events_of
 
 ShownState = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "crashed"]
@@ -106,12 +106,12 @@ def run_status(run_dir: Path, *, with_pid: bool = False) -> RunStatus:
         run_dir: The run's folder.
         with_pid: Also find the worker's pid (costs a look into the process table).
     """
-    status = decide(run_dir, held=lease.held(run_dir / "lease"))
+    status = decide(run_dir, held=lease.run_held(run_dir))
     if status.state == "crashed" and not status.recorded:  # a worker may have begun between the probe and the reading
-        status = decide(run_dir, held=lease.held(run_dir / "lease"))
+        status = decide(run_dir, held=lease.run_held(run_dir))
         if not status.reason:
-            reason, hint = crash_reason(run_dir, status)
-            status = replace(status, reason=reason, hint=hint)
+            found = failures.classify(run_dir, status, pid=lease.signed_pid(run_dir / "lease"))
+            status = replace(status, reason=found.reason, hint=found.hint, cause=found.cause)
     if with_pid and status.active:
         status = replace(status, pid=lease.holder_pid(run_dir / "lease"))
     return status
@@ -179,43 +179,6 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
     )
 
 
-def crash_reason(run_dir: Path, status: RunStatus, returncode: int | None = None) -> tuple[str, str]:
-    """Reason and hint of a crash: how the worker ended as far as it is known, and the log's last lines."""
-    if returncode is not None and returncode < 0:
-        try:
-            how = f"the worker was killed by {signal.Signals(-returncode).name}"
-        except ValueError:
-            how = f"the worker was killed by signal {-returncode}"
-    elif returncode:
-        how = f"the worker ended with exit code {returncode}"
-    elif status.spawns >= MAX_SPAWNS:
-        how = f"the worker was started {status.spawns} times and wrote nothing"
-    else:
-        how = "the worker ended without a last word (killed, out of memory, or the machine went down)"
-    tail = log_tail(run_dir / "worker.log", 3).strip().replace("\n", " | ")
-    hint = f"read `python -m em_core logs {run_dir.name}`, then launch again with --again"
-    if returncode == -9:
-        hint = f"often memory ran out: a smaller batch or model helps; {hint}"
-    return (f"{how}; log: {tail[-500:]}" if tail else how), hint
-
-
-def read_spawns(run_dir: Path) -> list[dict[str, Any]]:
-    """The marks that the supervisor leaves before it starts a worker: time, attempt, slot."""
-    try:
-        lines = (run_dir / "spawned").read_bytes().splitlines()
-    except OSError:
-        return []
-    marks = []
-    for line in lines:
-        try:
-            mark = json.loads(line)
-        except ValueError:
-            continue  # torn: no worker was started after it
-        if isinstance(mark, dict):
-            marks.append(mark)
-    return marks
-
-
 def _phases(heard: list[dict[str, Any]], attempt: int, state: str) -> dict[str, str]:
     newest: dict[str, dict[str, Any]] = {}
     for event in heard:
@@ -236,9 +199,10 @@ def _attempt(event: dict[str, Any]) -> int:
     return attempt if isinstance(attempt, int) else 0
 
 
-def _when(event: dict[str, Any]) -> tuple[int, float, int]:
+def _when(event: dict[str, Any]) -> tuple[int, int, float]:
+    """Attempts follow each other, and in each one queued, running and the end: the clock, which may be set back, comes last."""
     t = event.get("t")
-    return (_attempt(event), t if isinstance(t, (int, float)) else 0.0, _STAGE.get(str(event.get("state")), 2))
+    return (_attempt(event), _STAGE.get(str(event.get("state")), 2), t if isinstance(t, (int, float)) else 0.0)
 
 
 _specs: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}

@@ -21,8 +21,9 @@ from em_core.home import Home
 from em_core.lease import Lease
 from em_core.organism.models import is_organism
 from em_core.supervisor import control
-from em_core.supervisor.evidence import RunStatus, crash_reason, decide, queue_key, read_spawns, run_names, run_status
+from em_core.supervisor.evidence import RunStatus, decide, queue_key, run_names, run_status
 from em_core.supervisor.launch import remove_leftovers
+from em_core.supervisor.marks import read_spawns
 from em_core.supervisor.slots import Slot, choose, find_slots
 from em_core.supervisor.spawning import spawn
 from em_core.supervisor.start import launch_lock
@@ -180,9 +181,8 @@ class Supervisor:
                     return
                 status = decide(run_dir, held=False)
                 if status.state == "crashed" and not status.recorded:
-                    reason, hint = crash_reason(run_dir, status, returncode)
-                    control.end(run_dir, status, "crashed", reason, hint)
-                    log.warning("%s: crashed: %s", run_dir.name, reason)
+                    found = control.record_death(run_dir, status, returncode)
+                    log.warning("%s: crashed: %s", run_dir.name, found.reason)
         except (EMError, OSError) as error:
             self._complain(run_dir.name, f"its end could not be recorded: {error}")
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from em_core import requests
 from em_core.events import next_attempt
@@ -16,6 +13,7 @@ from em_core.home import PROJECT
 from em_core.lease import FD_VARIABLE, Lease
 from em_core.supervisor import control
 from em_core.supervisor.evidence import decide
+from em_core.supervisor.marks import PROOF_VARIABLE, write_spawn
 from em_core.supervisor.slots import Slot
 
 
@@ -49,8 +47,9 @@ def spawn(run_dir: Path, slot: Slot, command: Sequence[str]) -> subprocess.Popen
             control.end(run_dir, status, "stopped", "stopped before it began", cause="user")
             return None
         attempt = next_attempt(run_dir)
-        _mark(run_dir, {"t": time.time(), "attempt": attempt, "slot": slot.name, "supervisor_pid": os.getpid()})
-        environment = {**os.environ, **slot.environment(), "PYTHONUNBUFFERED": "1", FD_VARIABLE: str(lease.fileno())}
+        mark = write_spawn(run_dir, attempt, slot.name)
+        ours = {"PYTHONUNBUFFERED": "1", FD_VARIABLE: str(lease.fileno()), PROOF_VARIABLE: mark["token"]}
+        environment = {**os.environ, **slot.environment(), **ours}
         with (run_dir / "worker.log").open("ab") as out:
             return subprocess.Popen(
                 [*command, str(run_dir)],
@@ -67,11 +66,3 @@ def spawn(run_dir: Path, slot: Slot, command: Sequence[str]) -> subprocess.Popen
         raise
     finally:
         lease.close_copy()  # not `release`: that would unlock it for the worker too
-
-
-def _mark(run_dir: Path, mark: dict[str, Any]) -> None:
-    with (run_dir / "spawned").open("ab") as file:
-        start = b"\n" if file.tell() else b""  # closes a torn line
-        file.write(start + json.dumps(mark).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())

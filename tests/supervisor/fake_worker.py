@@ -18,6 +18,7 @@ from pathlib import Path
 from em_core.events import EventWriter, event_files
 from em_core.lease import Lease
 from em_core.records import Response, RunState
+from em_core.supervisor.marks import read_spawns
 
 
 def answer(number: int, attempt: int) -> Response:
@@ -31,7 +32,7 @@ def main() -> int:
     behaviour = json.loads((run_dir / "spec.json").read_text())["spec"]["experiment"]
     print("\x1b[31mfake worker\x1b[0m begins", flush=True)
     with Lease.for_worker(run_dir):
-        first = (run_dir / "spawned").read_bytes().count(b"{") == 1
+        first = len(read_spawns(run_dir)) == 1
         if behaviour == "die-early" or (behaviour == "die-once" and first):
             print("no model here", flush=True)
             return 7

@@ -20,6 +20,7 @@ from em_core.supervisor import control, ensure_running, is_running
 from em_core.supervisor.evidence import list_runs
 from em_core.supervisor.launch import launch
 from em_core.supervisor.live import active_runs
+from em_core.supervisor.marks import read_spawns
 from tests.supervisor.conftest import Bench
 
 
@@ -97,7 +98,7 @@ def test_run_is_tried_again_when_its_worker_died_before_the_first_word(bench: Be
     assert "exit code 7" in status.reason
     assert "no model here" in status.reason
     assert len(_crashes(bench, always)) == 1
-    assert (bench.home.run_dir(always) / "spawned").read_bytes().count(b"{") == 2
+    assert len(read_spawns(bench.home.run_dir(always))) == 2
 
 
 def test_supervisor_killed_between_mark_and_start_loses_nothing(bench: Bench) -> None:

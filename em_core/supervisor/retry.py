@@ -1,0 +1,62 @@
+"""The same spec as a new run, with a smaller micro-batch where the GPU's memory ran out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from em_core.errors import BadInput
+from em_core.home import Home
+from em_core.spec import RunSpec
+from em_core.supervisor.launch import Launched, launch
+
+
+def retry(home: Home, run_dir: Path, smaller: bool, *, start: bool) -> Launched:
+    """Launch the spec of `run_dir` again.
+
+    Raises:
+        BadInput: It cannot be read, or there is no smaller micro-batch.
+    """
+    spec = spec_of(run_dir)
+    return launch(home, [smaller_batch(spec, run_dir.name) if smaller else spec], again=True, start=start)[0]
+
+
+def spec_of(run_dir: Path) -> RunSpec:
+    """The spec that a run was launched with.
+
+    Raises:
+        BadInput: The file is damaged, of an older workbench, or that of another kind of job.
+    """
+    path = run_dir / "spec.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        kind = stored.get("kind", "train")
+        if kind == "train":
+            return RunSpec.model_validate(stored["spec"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise BadInput(f"{path}: is not a usable spec ({str(error).splitlines()[0]})", "launch it from a spec file") from error
+    raise BadInput(f"{run_dir.name}: is a job of kind {kind!r}, not a fine-tune", f"`python -m em_core resume {run_dir.name}`")
+
+
+def smaller_batch(spec: RunSpec, run_id: str = "") -> RunSpec:
+    """The spec with half as many rows at once and the same effective batch, so the same result but for rounding.
+
+    Args:
+        spec: What ran out of GPU memory.
+        run_id: For the message.
+
+    Raises:
+        BadInput: It is one row at once already.
+    """
+    train = spec.train
+    if train.batch_size == 1 and (train.micro_batch == "as_given" or train.effective_batch == 1):
+        raise BadInput(
+            f"{run_id or spec.label}: its micro-batch is one row already",
+            "set train.gradient_checkpointing = on, train.precision = nf4 or a smaller train.max_length",
+        )
+    most = max(1, train.batch_size // 2)
+    rows = next(n for n in range(most, 0, -1) if train.effective_batch % n == 0)
+    changed = {"batch_size": rows, "grad_accumulation": train.effective_batch // rows, "micro_batch": "as_given"}
+    return spec.model_copy(update={"train": train.model_copy(update=changed)})
