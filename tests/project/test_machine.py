@@ -10,6 +10,7 @@ import pytest
 from em_core import doctor, machine
 from em_core.home import Home
 from em_core.plan import hardware
+from tests.nvml.driver import without_library
 
 H200 = "0, 570.86.15, 143771, 143156, NVIDIA H200"
 SHARED = "1, 580.1, [N/A], [N/A], NVIDIA GB10, integrated"
@@ -21,6 +22,7 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(hardware, "_found", None)
+    without_library(monkeypatch)
     return tmp_path / "nvidia-smi"
 
 
