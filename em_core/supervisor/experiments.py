@@ -1,0 +1,210 @@
+"""Runs that were launched together, and belong together by the name of their experiment: found, stopped, resumed, deleted as one.
+
+States come from evidence as for single runs; what varies comes from the runs' ``spec.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from em_core.errors import BadInput, Busy
+from em_core.home import Home
+from em_core.specs_io.varied import Value, fields
+from em_core.supervisor import control
+from em_core.supervisor.evidence import RunStatus, list_runs
+from em_core.supervisor.live import LiveRun
+from em_core.supervisor.marks import read_spawns
+from em_core.view.experiments import Group, Member
+
+_REMEMBERED = 20_000
+_RECENT = 12
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs with the same ``experiment`` in this home.
+
+    Args:
+        name: Their experiment.
+        runs: In the order of the queue.
+        varied: The knobs that they do not share, with their values in order of appearance.
+        created_t: When the newest was launched, seconds since 1970.
+    """
+
+    name: str
+    runs: list[RunStatus]
+    varied: dict[str, tuple[Value, ...]]
+    created_t: float
+
+
+def list_experiments(home: Home) -> list[Experiment]:
+    """Every experiment of this home, newest first."""
+    by_name = _by_name(list_runs(home))
+    return [Experiment(g.name, by_name[g.name], g.varied, g.created_t) for g in _groups(home, by_name)]
+
+
+def groups(home: Home, statuses: Sequence[RunStatus] | None = None) -> list[Group]:
+    """The same as pages and tables want it.
+
+    Args:
+        home: Whose runs.
+        statuses: Their states, where they are known already.
+    """
+    return _groups(home, _by_name(list_runs(home) if statuses is None else statuses))
+
+
+def _by_name(statuses: Sequence[RunStatus]) -> dict[str, list[RunStatus]]:
+    found: dict[str, list[RunStatus]] = {}
+    for status in statuses:
+        if status.experiment:
+            found.setdefault(status.experiment, []).append(status)
+    return found
+
+
+def _groups(home: Home, by_name: dict[str, list[RunStatus]]) -> list[Group]:
+    found = [Group(name, tuple(_member(home, status) for status in runs)) for name, runs in by_name.items()]
+    return sorted(found, key=lambda group: -group.created_t)
+
+
+def members(home: Home, name: str) -> list[RunStatus]:
+    """The runs of an experiment, in the order of the queue.
+
+    Raises:
+        BadInput: There is none of that name.
+    """
+    found = [status for status in list_runs(home) if status.experiment == name]
+    if not name or not found:
+        raise BadInput(f"experiment {name!r} is unknown", "`python -m em_core experiments` lists them")
+    return found
+
+
+def stop(home: Home, name: str, discard: bool = False) -> list[str]:
+    """Stop what runs and waits, the last of the queue first, so that nothing else begins meanwhile.
+
+    Returns:
+        What happened, a sentence a run.
+
+    Raises:
+        BadInput: There is no such experiment.
+        Busy: Nothing of it runs or waits.
+    """
+    home.writable("Stopping runs")
+    runs = members(home, name)
+    waiting = [status for status in reversed(runs) if status.state == "queued"]
+    said = _each(waiting + [s for s in runs if s.active], lambda run_id: control.stop(home, run_id, discard=discard))
+    if not said:
+        raise Busy(f"experiment {name}: nothing of it runs or waits", f"`python -m em_core experiments {name}` shows it")
+    return said
+
+
+def resume(home: Home, name: str) -> list[str]:
+    """Queue again what ended early, each from its last checkpoint.
+
+    Returns:
+        What happened, a sentence a run.
+
+    Raises:
+        BadInput: There is no such experiment.
+        Busy: Nothing of it ended early.
+    """
+    home.writable("Resuming runs")
+    early = [s for s in members(home, name) if s.final and s.state != "finished"]
+    said = _each(early, lambda run_id: control.resume(home, run_id))
+    if not said:
+        raise Busy(f"experiment {name}: nothing of it ended early", f"`python -m em_core experiments {name}` shows it")
+    return said
+
+
+def _each(statuses: Sequence[RunStatus], act: Callable[[str], str]) -> list[str]:
+    said = []
+    for status in statuses:
+        try:
+            said.append(act(status.run_id))
+        except Busy:  # it ended, or somebody else was quicker
+            continue
+    return said
+
+
+def time_left_s(home: Home, group: Group, working: Sequence[LiveRun]) -> float | None:
+    """Seconds until the last run of an experiment has ended, at the pace of its runs so far; None = not known yet, 0 = it has.
+
+    Active runs go by their own estimates, waiting ones by the median of what its last finished runs took (or, before one
+    has finished, by what the active ones will have taken), as many at a time as are at work now.
+
+    Args:
+        home: Whose runs.
+        group: The experiment.
+        working: `em_core.supervisor.live.active_runs`.
+    """
+    states = {member.run_id: member.state for member in group.members}
+    done = {member.run_id: member.progress for member in group.members}
+    active = [run for run in working if run.status.run_id in states and run.status.active]
+    n_waiting = sum(state == "queued" for state in states.values())
+    if not active and not n_waiting:
+        return 0.0
+    etas = [run.eta_s for run in active if run.eta_s is not None]
+    took = _durations_s(home, group) or [
+        t - run.started_t + run.eta_s
+        for run in active
+        if run.eta_s is not None and run.started_t is not None and (t := run.status.last_event_t) is not None
+    ]
+    if (n_waiting or len(etas) < len(active)) and not took:
+        return None
+    one = statistics.median(took) if took else 0.0
+    left = [run.eta_s if run.eta_s is not None else one * (1 - done[run.status.run_id]) for run in active]
+    return max([(sum(left) + n_waiting * one) / max(1, len(active)), *left])
+
+
+def _durations_s(home: Home, group: Group) -> list[float]:
+    """What the last finished runs took, from the start of their worker; a resumed one counts its last attempt."""
+    found = []
+    for run_id in [m.run_id for m in group.members if m.own and m.state == "finished"][-_RECENT:]:
+        marks = read_spawns(home.run_dir(run_id))
+        started = marks[-1].get("t") if marks else None
+        try:
+            ended = max(entry.stat().st_mtime for entry in os.scandir(home.run_dir(run_id) / "events"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(started, (int, float)) and ended > started:
+            found.append(ended - started)
+    return found
+
+
+def _member(home: Home, status: RunStatus) -> Member:
+    return Member(
+        run_id=status.run_id,
+        label=status.label or status.run_id,
+        state=status.state,
+        reason=status.reason,
+        step=status.step,
+        total_steps=status.total_steps,
+        created_t=status.created_t,
+        fields=fields_of(home, status.run_id),
+        own=True,
+    )
+
+
+_known: dict[str, tuple[tuple[int, int, int], dict[str, Value]]] = {}
+
+
+def fields_of(home: Home, run_id: str) -> dict[str, Value]:
+    """A run's knobs (`em_core.specs_io.varied.fields`), remembered while its ``spec.json`` is the same; {} where unreadable."""
+    path = os.fspath(home.run_dir(run_id) / "spec.json")
+    try:
+        stat = os.stat(path)
+        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        known = _known.get(path)
+        if known is not None and known[0] == signature:
+            return known[1]
+        with open(path, "rb") as file:
+            found = fields(json.load(file)["spec"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    if len(_known) >= _REMEMBERED:
+        _known.clear()
+    _known[path] = (signature, found)
+    return found
