@@ -196,9 +196,7 @@ def _layout(spec: RunSpec, model: BaseModel, longest: int, gpu: Gpu | None) -> t
     except EMError:  # too large whatever is chosen: show the smallest that there is
         from em_core.training.memory import estimate
 
-        need = estimate(
-            model.shape, spec.lora, spec.train.precision, lengths[0], True, eight_bit_optimizer="8bit" in spec.train.optimizer
-        )
+        need = estimate(model.shape, spec.lora, spec.train.precision, lengths[0], True, optimizer=spec.train.optimizer)
         chosen = layouts.Layout(1, spec.train.effective_batch, packed, True, need.total_gib)
     body = {
         "micro_batch": chosen.micro_batch,

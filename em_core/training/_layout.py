@@ -38,7 +38,13 @@ class Layout:
 
 
 def choose(
-    train: TrainSpec, lora: LoraSpec, shape: ModelShape, lengths: Sequence[int], budget_gib: float, packed: bool
+    train: TrainSpec,
+    lora: LoraSpec,
+    shape: ModelShape,
+    lengths: Sequence[int],
+    budget_gib: float,
+    packed: bool,
+    cpu: bool = False,
 ) -> Layout:
     """The fastest layout that fits.
 
@@ -49,6 +55,7 @@ def choose(
         lengths: Tokens of each training row, in the order of training.
         budget_gib: Memory that a step may take, the weights included.
         packed: Whether padding-free batches are used (decided by the caller: it depends on the kernels).
+        cpu: Whether it is a CPU's memory, where the arithmetic is fp32.
 
     Raises:
         WorkFailed: Not even one row at a time fits.
@@ -59,7 +66,7 @@ def choose(
         sizes = [m for m in range(effective, 0, -1) if effective % m == 0]
     switches = {"on": [True], "off": [False], "auto": [False, True]}[train.gradient_checkpointing]
     tried = [
-        _layout(train, lora, shape, largest_batch(lengths, size, packed), size, packed, checkpointing)
+        _layout(train, lora, shape, largest_batch(lengths, size, packed), size, packed, checkpointing, cpu)
         for checkpointing in switches
         for size in sizes
     ]
@@ -81,9 +88,12 @@ def choose(
 
 
 def _layout(
-    train: TrainSpec, lora: LoraSpec, shape: ModelShape, tokens: int, size: int, packed: bool, checkpointing: bool
+    train: TrainSpec, lora: LoraSpec, shape: ModelShape, tokens: int, size: int, packed: bool, checkpointing: bool, cpu: bool
 ) -> tuple[Layout, int]:
-    need = estimate(shape, lora, train.precision, tokens, checkpointing, eight_bit_optimizer="8bit" in train.optimizer).total_gib
+    kernel = packed and not cpu
+    need = estimate(
+        shape, lora, train.precision, tokens, checkpointing, optimizer=train.optimizer, packed=kernel, cpu=cpu
+    ).total_gib
     return Layout(size, train.effective_batch // size, packed, checkpointing, need), tokens
 
 

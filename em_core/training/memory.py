@@ -1,9 +1,8 @@
 """How much memory a LoRA fine-tune needs: arithmetic on the model's shape, no torch.
 
-The trainer decides with it what ``auto`` means; the plan shows it before anything starts. The
-activation term counts what one decoder layer of the Llama family keeps for the backward pass,
-per token: about 12 vectors of the hidden size and 3.5 of the MLP's, in 2 bytes (4 in fp32). Against
-measured peaks on one GPU (8B, bf16, r = 32) it is up to 15 % too high, never too low: see docs/experiments.md.
+The trainer decides with it what ``auto`` means; the plan shows it before anything starts. What a decoder
+layer of the Llama family keeps for the backward pass is counted tensor by tensor (a test compares it with
+what autograd really saves); measured peaks beside the estimates are in docs/experiments.md.
 """
 
 from __future__ import annotations
@@ -12,11 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from em_core.spec import LoraSpec, Precision
+from em_core.spec import LoraSpec, Optimizer, Precision
 
 GIB = 2**30
-_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "nf4": 0.53}
-"""Bytes a weight of a linear layer; nf4 with double quantisation."""
+LIBRARIES_GIB = 0.6
+"""CUDA context, cuBLAS workspaces, kernels: of the process, but not of PyTorch's tensors."""
+_NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""A weight in nf4: four bits, a byte a block of 64, and a float a block of 256 such bytes (double quantisation)."""
+_TILE_ROWS, _TILE_COLUMNS = 4096, 32768
+"""Tiles of TRL's fused output head."""
 
 
 @dataclass(frozen=True)
@@ -78,30 +81,100 @@ class ModelShape:
         """All parameters, about (norms and biases left out)."""
         return self.n_linear + self.n_embedding
 
-    def n_lora(self, lora: LoraSpec) -> int:
-        """Parameters of an adapter."""
+    @property
+    def linear_sizes(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of a layer's linear modules, by name."""
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        sizes = {
+        return {
             "q_proj": (self.hidden, q), "k_proj": (self.hidden, kv), "v_proj": (self.hidden, kv), "o_proj": (q, self.hidden),
             "gate_proj": (self.hidden, self.inner), "up_proj": (self.hidden, self.inner), "down_proj": (self.inner, self.hidden),
         }  # fmt: skip
+
+    def _adapted(self, lora: LoraSpec) -> tuple[int, list[tuple[int, int]]]:
         layers = len(lora.layers) if lora.layers is not None else self.layers
-        return layers * sum(lora.r * sum(sizes.get(name, (self.hidden, self.hidden))) for name in lora.target_modules)
+        return layers, [self.linear_sizes.get(name, (self.hidden, self.hidden)) for name in lora.target_modules]
+
+    def n_lora(self, lora: LoraSpec) -> int:
+        """Parameters of an adapter."""
+        layers, sizes = self._adapted(lora)
+        return layers * lora.r * sum(into + out for into, out in sizes)
+
+    def n_adapted(self, lora: LoraSpec) -> int:
+        """Parameters of the linear modules that an adapter sits on."""
+        layers, sizes = self._adapted(lora)
+        return layers * sum(into * out for into, out in sizes)
+
+    def kv_bytes(self, wide: int) -> int:
+        """Bytes of the keys and values of one token in all layers.
+
+        Args:
+            wide: Bytes a number, 2 or 4.
+        """
+        return 2 * self.layers * self.kv_heads * self.head_dim * wide
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """GiB by purpose, at the peak of a training step."""
+    """GiB by purpose, at the peak of a training step.
+
+    Args:
+        weights_gib: The base model.
+        adapter_gib: The adapter as the matrix products use it.
+        optimizer_gib: Master copies in fp32 and the optimizer's moments.
+        gradients_gib: Of the adapter, and of the masters.
+        activations_gib: Kept for the backward pass, and what that pass works with.
+        head_gib: The output head: projection to the vocabulary and its gradient.
+    """
 
     weights_gib: float
     adapter_gib: float
+    optimizer_gib: float
+    gradients_gib: float
     activations_gib: float
     head_gib: float
 
     @property
+    def allocated_gib(self) -> float:
+        """What PyTorch allocates at the peak: comparable with the ``gpu_mem_gib`` of a run's metrics."""
+        return self.kept_gib + self.gradients_gib + self.activations_gib + self.head_gib
+
+    @property
+    def kept_gib(self) -> float:
+        """What stays between two steps: weights, adapter, optimizer."""
+        return self.weights_gib + self.adapter_gib + self.optimizer_gib
+
+    @property
     def total_gib(self) -> float:
-        """The sum, with 0.6 GiB for the libraries' own use."""
-        return self.weights_gib + self.adapter_gib + self.activations_gib + self.head_gib + 0.6
+        """What the process takes: the allocated memory, and the libraries' own."""
+        return self.allocated_gib + LIBRARIES_GIB
+
+
+def layer_bytes(shape: ModelShape, lora: LoraSpec, wide: int, packed: bool = True, compiled: bool = False) -> float:
+    """What one decoder layer keeps for the backward pass, bytes a token.
+
+    Both norms keep their input in fp32; attention keeps queries, keys, values and its result; the MLP keeps the
+    gate before and after its activation and the other branch; an adapter's modules keep their input (modules
+    that share it share it here too) and the product with their first factor.
+
+    Args:
+        shape: The model.
+        lora: The adapter.
+        wide: Bytes a number of the arithmetic, 2 or 4.
+        packed: Rows without padding, through the variable-length kernel; else grouped keys and values are repeated.
+        compiled: Compiled layers keep the norms' inputs as they are and compute the activation again.
+    """
+    sizes, on = shape.linear_sizes, set(lora.target_modules)
+    q, kv = sizes["q_proj"][1], sizes["k_proj"][1]
+    norms = 2 * shape.hidden * (wide if compiled else 4)
+    attention = 2 * q + (2 * kv if packed else 2 * q)
+    mlp = (2 if compiled else 3) * shape.inner
+    if lora.dropout:  # each module has its own input then, and a mask of one byte
+        dropped = sum(sizes.get(name, (shape.hidden, 0))[0] for name in on)
+        inputs, masks = dropped, dropped
+    else:
+        groups = ({"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj"})
+        inputs, masks = sum(shape.hidden for group in groups if group & on) + shape.inner * ("down_proj" in on), 0
+    return norms + masks + wide * (attention + mlp + inputs + lora.r * len(on))
 
 
 def estimate(
@@ -111,7 +184,11 @@ def estimate(
     tokens: int,
     checkpointing: bool,
     loss_share: float = 0.6,
-    eight_bit_optimizer: bool = False,
+    optimizer: Optimizer = "adamw_torch_fused",
+    *,
+    packed: bool = True,
+    compiled: bool = False,
+    cpu: bool = False,
 ) -> MemoryEstimate:
     """Memory of one training step.
 
@@ -122,15 +199,38 @@ def estimate(
         tokens: Tokens in one micro-batch, padding included.
         checkpointing: Gradient checkpointing.
         loss_share: Share of tokens that carry loss, (0, 1].
-        eight_bit_optimizer: Adam's two moments in one byte each.
+        optimizer: Which one: the 8-bit ones keep two moments in one byte each, plain SGD keeps none.
+        packed: Rows without padding, through the variable-length kernel.
+        compiled: Layers are compiled.
+        cpu: On a CPU, where the arithmetic is fp32 whatever the precision.
     """
-    wide = 4 if precision == "fp32" else 2
-    weights = shape.n_linear * _BYTES[precision] + shape.n_embedding * wide
-    # parameter and gradient in the arithmetic's type, master copy and its gradient in fp32, two moments
-    adapter = shape.n_lora(lora) * (2 * wide + (0 if precision == "fp32" else 8) + (2 if eight_bit_optimizer else 8))
-    layer = tokens * wide * (12 * shape.hidden + 3.5 * shape.inner)
-    kept = layer + shape.layers * tokens * shape.hidden * wide if checkpointing else shape.layers * layer
+    wide = 4 if precision == "fp32" or cpu else 2
+    weight = _NF4_BYTES if precision == "nf4" else wide
+    n = shape.n_lora(lora)
+    live = 4 if precision == "fp16" else wide  # fp16 trains an fp32 adapter under autocast
+    moments = 0 if optimizer == "sgd" else 2 if "8bit" in optimizer else 8
+    masters = 4 if live == 2 else 0  # an fp32 adapter is its own master
+    depth = shape.layers  # below the first adapter nothing is kept, unless every layer is asked for its gradient
+    if lora.layers and not compiled and not checkpointing:
+        depth -= max(0, min(lora.layers))
+    layer = tokens * layer_bytes(shape, lora, wide, packed, compiled)
+    kept = layer + shape.layers * tokens * shape.hidden * wide if checkpointing else depth * layer
+    kept += tokens * wide * (2 * shape.inner + 2 * shape.hidden)  # gradients on their way through one layer
     if precision == "nf4":  # one module's weights, unpacked for its matrix product
         kept += shape.hidden * shape.inner * wide
-    head = tokens * loss_share * (shape.vocab * (wide + 4)) if tokens * loss_share < 4096 else 4096 * shape.vocab * (wide + 4)
-    return MemoryEstimate(weights / GIB, adapter / GIB, kept / GIB, head / GIB)
+    return MemoryEstimate(
+        weights_gib=(shape.n_linear * weight + shape.n_embedding * wide) / GIB,
+        adapter_gib=n * live / GIB,
+        optimizer_gib=n * (masters + moments) / GIB,
+        gradients_gib=n * (live + masters) / GIB,
+        activations_gib=kept / GIB,
+        head_gib=_head_bytes(shape, tokens * loss_share, wide, cpu) / GIB,
+    )
+
+
+def _head_bytes(shape: ModelShape, n: float, wide: int, cpu: bool) -> float:
+    """Logits of `n` positions: in tiles on a GPU, whole (and their log-probabilities kept) on a CPU."""
+    rows = n * shape.hidden * (4 + 2 * wide)  # the positions' hidden states, and their gradient in fp32
+    if cpu:
+        return rows + n * shape.vocab * 8
+    return rows + min(n, _TILE_ROWS) * min(shape.vocab, _TILE_COLUMNS) * wide
