@@ -2,14 +2,18 @@
 
 Sampling happens in the training process from the weights in memory; judging runs beside the next
 checkpoint's training. Answers and judgements that are already in the event files are never made
-again, so a retried run pays for nothing twice.
+again, so a retried run pays for nothing twice. An evaluation without training (`em_core.evaluate_job`)
+is the same from a process of its own: its `Place` says whose answers it gives.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,26 @@ from em_core.questions import QuestionSet
 from em_core.records import Answer, Checkpoint, Generation, Judgement, Prompt, Response, RunCreated, RunState
 from em_core.sampling import open_sampler
 from em_core.spec import RunSpec
-from em_core.training import Session
+from em_core.training import Lent
+
+STOP_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose answers are given, where it is not the run at work.
+
+    Args:
+        run_dir: Folder of the run that the answers belong to.
+        events: The event file in it that is ours alone.
+        steps: Only answers of these steps are looked at and judged.
+        baseline_run_id: The run that holds its step 0; "" = the one that `questions.baseline_key` names.
+    """
+
+    run_dir: Path
+    events: EventWriter
+    steps: tuple[int, ...]
+    baseline_run_id: str = ""
 
 
 class Evaluation:
@@ -36,14 +59,16 @@ class Evaluation:
 
     Args:
         home: Where the shared baselines are.
-        run_dir: The run's folder.
+        run_dir: The folder of the run at work.
         spec: The run.
         session: The loaded model.
         question_sets: The question sets of the spec, loaded.
-        events: The run's event writer.
+        events: Its event writer.
         attempt: Number of this attempt, from 1.
         domain: What the run is trained on, for judges who ask about it.
         rows: The training rows, for the overlap of answers with them; None = not known.
+        place: Whose answers are given; None = those of the run at work.
+        ends: Asked while answers are sampled: whether to end now. What is sampled stays.
     """
 
     def __init__(
@@ -51,18 +76,24 @@ class Evaluation:
         home: Home,
         run_dir: Path,
         spec: RunSpec,
-        session: Session,
+        session: Lent,
         question_sets: Sequence[QuestionSet],
         events: EventWriter,
         attempt: int,
         domain: str = "",
         rows: Sequence[Sequence[dict[str, str]]] | None = None,
+        *,
+        place: Place | None = None,
+        ends: Callable[[], bool] = lambda: False,
     ) -> None:
         self._home, self._run_dir, self._spec, self._session = home, run_dir, spec, session
-        self._sets, self._events, self._attempt, self._domain = list(question_sets), events, attempt, domain
+        self._sets, self._states, self._attempt, self._domain = list(question_sets), events, attempt, domain
+        self._owner_dir, self._events = (place.run_dir, place.events) if place is not None else (run_dir, events)
+        self._ends, self._asked_t = ends, 0.0
         key = questions.baseline_key(session.weights_sha256, self._sets, spec.evaluation)
         model = re.sub(r"[^A-Za-z0-9.-]+", "-", spec.base_model.rstrip("/").split("/")[-1]).strip("-.") or "model"
-        self.baseline_run_id = f"base-{model[:40]}-{key[:10]}" if self._sets else ""
+        named = place.baseline_run_id if place is not None else ""
+        self.baseline_run_id = (named or f"base-{model[:40]}-{key[:10]}") if self._sets else ""
         self.n_answers = questions.n_answers(self._sets, spec.evaluation)
         self._entries = {(each.name, entry.id): entry for each in self._sets for entry in each.entries}
         self._health = HealthRules(rows)
@@ -70,30 +101,38 @@ class Evaluation:
         self._baseline_lease: Lease | None = None
         self._baseline_events: EventWriter | None = None
         self._baseline_ids: set[str] = set()
-        self._failure: EMError | None = None
+        self.failure: EMError | None = None
+        """What ended the sampling of answers, if anything did."""
+        self.stopped = False
+        """Whether sampling ended because it was asked to."""
+        self.all_judged = False
+        """Whether every judge got through, known after `finish`."""
         self._done: set[str] = set()
         judges = [beside(open_judge(judge), judge) for judge in spec.judges]
         for judge in judges:
             if hasattr(judge, "prepare"):
                 judge.prepare()  # a local model is loaded before training begins: loading changes torch's defaults for a moment
         self._judge_ids = [judge.identity.judge_id for judge in judges]
-        already = already_judged(read_events(run_dir, "judgement"))
+        already = already_judged(read_events(self._owner_dir, "judgement"))
         self._cache = JudgementCache(home.judge_cache)
         self._pipeline = JudgingPipeline(judges, self._write_judgement, already, self._cache)
         self._identities = [judge.identity for judge in judges]
         self._judges_sample = any(judge.temperature > 0 for judge in spec.judges)  # then each sample is asked for anew
         if self._sets:
-            events.write(*questions.question_rows(self._sets))
-        events.write(*self._identities)
-        for event in read_events(run_dir, "response"):
+            self._events.write(*questions.question_rows(self._sets))
+        self._events.write(*self._identities)
+        wanted = None if place is None else {p.response_id for step in place.steps for p in self._prompts(step)}
+        for event in read_events(self._owner_dir, "response"):
             self._done.add(event["response_id"])
-            self._pipeline.submit([self._to_judge(event)])
+            if wanted is None or event["response_id"] in wanted:
+                self._judge(event)
 
     @property
     def _baseline_dir(self) -> Path:
         return self._home.run_dir(self.baseline_run_id)
 
-    def _prompts(self, run_id: str, step: int) -> list[Prompt]:
+    def _prompts(self, step: int) -> list[Prompt]:
+        run_id = self._owner_dir.name if step else self.baseline_run_id
         return questions.prompts(run_id, step, self._sets, self._spec.evaluation)
 
     def baseline(self) -> None:
@@ -112,37 +151,45 @@ class Evaluation:
         self._baseline_ids = set(seen)
         if not seen:
             writer.write(self._baseline_created(), Checkpoint(0, 0.0, "", self._session.weights_sha256, 0, 0))
+        wanted = self._prompts(0)
+        prompts = [p for p in wanted if p.response_id not in seen]
+        if prompts:
             writer.write(*questions.question_rows(self._sets), *self._identities)
-        prompts = [p for p in self._prompts(self.baseline_run_id, 0) if p.response_id not in seen]
         self._baseline_ids |= {p.response_id for p in prompts}
         self._pipeline.know(already_judged(read_events(folder, "judgement")))  # by whoever held the lease before
-        self._pipeline.submit([self._to_judge(event) for event in seen.values()])
+        for prompt in wanted:
+            if prompt.response_id in seen:
+                self._judge(seen[prompt.response_id])
         if not prompts:
             return
         with self._session.starting_weights():
             self._sample(prompts, 0, self._session.weights_sha256, writer)
-        if self._failure is None:
+        if self.failure is None and not self.stopped:
             writer.write(RunState("run", "finished", "", "", self._attempt))
 
     def checkpoint(self, step: int, weights_sha256: str) -> None:
         """Answer all questions from the weights in memory and hand the answers to the judges."""
-        if not self._sets or self._failure is not None:
+        if not self._sets or self.failure is not None or self.stopped:
             return
-        prompts = [p for p in self._prompts(self._run_dir.name, step) if p.response_id not in self._done]
+        prompts = [p for p in self._prompts(step) if p.response_id not in self._done]
         if prompts:
             self._sample(prompts, step, weights_sha256, self._events)
 
     def _sample(self, prompts: list[Prompt], step: int, weights_sha256: str, writer: EventWriter) -> None:
         self._state("evaluate", "running")
         try:
-            for answer in self._sampler.sample(prompts):
-                response = self._response(answer, step, weights_sha256)
-                # step 0 is shared by runs with other training data, so nothing is said about its overlap
-                health = self._health.measure(response.response_id, response.text, overlap=step > 0)
-                writer.write(response, health)
-                self._pipeline.submit([self._to_judge(response.as_event())])
+            with closing(self._sampler.sample(prompts)) as answers:  # type: ignore[type-var]
+                for answer in answers:
+                    response = self._response(answer, step, weights_sha256)
+                    # step 0 is shared by runs with other training data, so nothing is said about its overlap
+                    health = self._health.measure(response.response_id, response.text, overlap=step > 0)
+                    writer.write(response, health)
+                    self._judge(response.as_event())
+                    if self._asked_to_end():
+                        self.stopped = True
+                        return
         except EMError as error:
-            self._failure = error  # training goes on: its checkpoints can be evaluated later
+            self.failure = error  # training goes on: its checkpoints can be evaluated later
             self._state("evaluate", "failed", error.message, error.hint)
             return
         done = self._sampler.stats
@@ -152,6 +199,13 @@ class Evaluation:
                 done.gpu_mem_gib,
             )
         )  # fmt: skip
+
+    def _asked_to_end(self) -> bool:
+        now = time.monotonic()
+        if now - self._asked_t < STOP_POLL_S:
+            return False
+        self._asked_t = now
+        return self._ends()
 
     def _response(self, answer: Answer, step: int, weights_sha256: str) -> Response:
         prompt = answer.prompt
@@ -174,7 +228,9 @@ class Evaluation:
         if not self._sets:
             self._state("evaluate", "skipped", "no question sets")
             return
-        if self._failure is None:
+        if self.stopped:
+            self._state("evaluate", "stopped", "stopped on request; what was answered stays")
+        elif self.failure is None:
             self._state("evaluate", "finished")
         if not self._judge_ids:
             self._state("judge", "skipped", "no judges")
@@ -184,6 +240,7 @@ class Evaluation:
         for failure in failures:
             self._state("judge", "failed", f"{failure.judge_id}: {failure.message}", failure.hint)
         if not failures:
+            self.all_judged = True
             self._state("judge", "finished")
 
     def __enter__(self) -> Evaluation:
@@ -198,7 +255,7 @@ class Evaluation:
             self._baseline_lease.release()
 
     def _state(self, phase: str, state: str, reason: str = "", hint: str = "") -> None:
-        self._events.write(RunState(phase, state, reason, hint, self._attempt))  # type: ignore[arg-type]
+        self._states.write(RunState(phase, state, reason, hint, self._attempt))  # type: ignore[arg-type]
 
     def _write_judgement(self, judgement: Judgement) -> None:
         if judgement.response_id in self._baseline_ids and self._baseline_events is not None:
@@ -206,14 +263,17 @@ class Evaluation:
         else:
             self._events.write(judgement)
 
-    def _to_judge(self, response: Mapping[str, Any]) -> ToJudge:
-        """What the judges are given of an answer, from its event."""
-        entry = self._entries[response["question_set"], response["question_id"]]
-        return ToJudge(
+    def _judge(self, response: Mapping[str, Any]) -> None:
+        """Give the judges an answer, from its event; one to a question of other sets (asked later) is left alone."""
+        entry = self._entries.get((response["question_set"], response["question_id"]))
+        if entry is None or response["paraphrase"] >= len(entry.paraphrases):
+            return
+        item = ToJudge(
             response["response_id"], entry.paraphrases[response["paraphrase"]], response["text"], entry.system,
             response["finish_reason"], dict(entry.judge_prompts), repeat=response["sample"] if self._judges_sample else 0,
             domain=self._domain if response["step"] else "",  # step 0 is shared by runs of several domains
         )  # fmt: skip
+        self._pipeline.submit([item])
 
     def _baseline_created(self) -> RunCreated:
         spec = self._spec

@@ -17,7 +17,7 @@ from em_core.records import Checkpoint, TrainMetric
 from em_core.requests import Request
 from em_core.spec import RunSpec
 
-NOT_PLUGINS: tuple[str, ...] = ("memory",)
+NOT_PLUGINS: tuple[str, ...] = ("memory", "adapters")
 Messages = list[dict[str, str]]
 """One training row: ``[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]``."""
 
@@ -71,22 +71,31 @@ class TrainOutcome:
     reason: str = ""
 
 
-class Session(Protocol):
+class Lent(Protocol):
+    """A model in memory, lent to whoever samples answers from it."""
+
+    @property
+    def model(self) -> Any:
+        """The model with its adapter on."""
+        ...
+
+    tokenizer: Any
+    weights_sha256: str  # identity of the starting weights (base, revision, parent adapter)
+
+    def starting_weights(self) -> AbstractContextManager[None]:
+        """While entered, the model is the starting model (adapter off)."""
+        ...
+
+
+class Session(Lent, Protocol):
     """A loaded model with a fresh adapter."""
 
-    model: Any
-    tokenizer: Any
     n_params: int
-    weights_sha256: str  # identity of the starting weights (base, revision, parent adapter)
     device: str
     gpu: str
 
     def preview(self, n_rows: int = 5) -> list[TokenPreview]:
         """The first rows as tokens with their loss mask."""
-        ...
-
-    def starting_weights(self) -> AbstractContextManager[None]:
-        """While entered, the model is the starting model (adapter off)."""
         ...
 
     def train(

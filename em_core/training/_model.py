@@ -52,12 +52,28 @@ class Loaded:
 
 
 def load(job: TrainJob, base: Any = None, tokenizer: Any = None) -> Loaded:
-    """Load what a job names.
+    """Load what a job names, with a fresh adapter (arguments and errors as of `load_start`)."""
+    loaded = load_start(job, base, tokenizer)
+    loaded.model = _adapter(loaded.model, job.spec.lora, job.spec.train.seed)
+    to_device(loaded)
+    return loaded
+
+
+def to_device(loaded: Loaded) -> None:
+    """An adapter that was added goes where the model is."""
+    for p in loaded.model.parameters():
+        if p.requires_grad:
+            p.data = p.data.to(loaded.device)
+
+
+def load_start(job: TrainJob, base: Any = None, tokenizer: Any = None, *, safetensors_only: bool = False) -> Loaded:
+    """Load the starting model: the base, and the parent's adapter if there is one; nothing to train yet.
 
     Args:
         job: The job.
         base: A model that is in memory already (tests and benchmarks); None = load it.
         tokenizer: Its tokenizer.
+        safetensors_only: Refuse weights in any other format, which could run code when they are read.
 
     Raises:
         BadInput: The model, the adapter, a module or the precision is not possible here.
@@ -72,7 +88,7 @@ def load(job: TrainJob, base: Any = None, tokenizer: Any = None) -> Loaded:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked and never in the loss, so sharing the token is safe
     if base is None:
-        base = _base(source, spec, device, dtype)
+        base = _base(source, spec, device, dtype, safetensors_only)
     n_params = base.num_parameters()
     identity = _identity(source, spec, base)
     parent: _parent.Factors = {}
@@ -80,10 +96,6 @@ def load(job: TrainJob, base: Any = None, tokenizer: Any = None) -> Loaded:
     if job.parent_adapter is not None:
         identity += "+" + sha256_of(job.parent_adapter / WEIGHTS)
         model, parent = _parent.attach(base, job.parent_adapter, keep=spec.train.precision == "nf4")
-    model = _adapter(model, spec.lora, spec.train.seed)
-    for p in model.parameters():
-        if p.requires_grad:
-            p.data = p.data.to(device)
     digest = hashlib.sha256(identity.encode()).hexdigest()
     gpu = torch.cuda.get_device_name(0) if device != "cpu" else ""
     return Loaded(model, tokenizer, n_params, digest, device, gpu, dtype, parent, notes)
@@ -119,11 +131,13 @@ def _tokenizer(source: str, spec: RunSpec) -> Any:
         raise _not_loaded(source, spec, "tokenizer", error) from error
 
 
-def _base(source: str, spec: RunSpec, device: str, dtype: torch.dtype) -> Any:
+def _base(source: str, spec: RunSpec, device: str, dtype: torch.dtype, safetensors_only: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     precision = spec.train.precision
     kwargs: dict[str, Any] = {"dtype": torch.bfloat16 if precision == "bf16" else dtype, "device_map": {"": device}}
+    if safetensors_only:
+        kwargs["use_safetensors"] = True
     if precision == "nf4":
         from transformers import BitsAndBytesConfig
 

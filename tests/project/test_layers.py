@@ -32,6 +32,7 @@ LAYERS: list[set[str]] = [
         "organism",
         "specs_io",
         "checkpoints",
+        "adapters",
         "preview",
         "chat",
         "lease",
@@ -59,6 +60,7 @@ LAYERS: list[set[str]] = [
         "requests",
     },
     {"plugins"},
+    {"accidents", "gpu_budget"},
     {"errors"},
     {"causes"},
 ]
