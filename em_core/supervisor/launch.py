@@ -27,7 +27,8 @@ from em_core.supervisor.evidence import RunStatus, list_runs
 from em_core.supervisor.start import ensure_running, launch_lock, wake
 
 MIN_FREE_BYTES = 32 << 20
-_BUILDING = ".new-"
+BUILDING = ".new-"
+"""How the folder of a run is called until it is whole."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,23 @@ class Launched:
     run_id: str
     created: bool
     existing: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What becomes a folder of the queue: a run to train, or another job.
+
+    Args:
+        label: Short readable name; the folder's name begins with it.
+        digest: Identity: what has the same was queued before.
+        record: The event that says that it exists.
+        document: ``spec`` (a `RunSpec`, JSON-able) and whatever else stands in its ``spec.json``.
+    """
+
+    label: str
+    digest: str
+    record: RunCreated
+    document: dict[str, Any]
 
 
 def launch(
@@ -67,13 +85,21 @@ def launch(
     """
     home.writable("Launching a run")
     pinned = [specs_io.anchor(spec) for spec in specs]  # the worker's working folder is another one
+    return enqueue(home, [_entry(spec) for spec in pinned], again=again, existing_ok=existing_ok, start=start)
+
+
+def enqueue(
+    home: Home, entries: Sequence[Entry], *, again: bool = False, existing_ok: bool = False, start: bool = True
+) -> list[Launched]:
+    """Put jobs of any kind into the queue, all or none (arguments and errors as of `launch`)."""
+    home.writable("Launching a run")
     home.prepare()
     _check_disk(home)
     with launch_lock(home) as lock:
         if not lock.acquire(blocking=True, timeout_s=60):
             raise Busy("another launch has been at work for a minute", "try again")
-        launched = _place(home, pinned, again, existing_ok)
-        new = [(item.run_id, spec) for item, spec in zip(launched, pinned, strict=True) if item.created]
+        launched = _place(home, entries, again, existing_ok)
+        new = [(item.run_id, entry) for item, entry in zip(launched, entries, strict=True) if item.created]
         _create(home, new)
         wake(home)
     if start:
@@ -83,19 +109,19 @@ def launch(
 
 def remove_leftovers(home: Home) -> int:
     """Delete folders that a killed launch left half-made; call it with the launch lock held. Returns how many."""
-    leftovers = list(home.runs.glob(f"{_BUILDING}*"))
+    leftovers = list(home.runs.glob(f"{BUILDING}*"))
     for folder in leftovers:
         shutil.rmtree(folder, ignore_errors=True)
     return len(leftovers)
 
 
-def _place(home: Home, specs: Sequence[RunSpec], again: bool, existing_ok: bool) -> list[Launched]:
+def _place(home: Home, entries: Sequence[Entry], again: bool, existing_ok: bool) -> list[Launched]:
     known: dict[str, RunStatus] = {}
     for status in list_runs(home):
         if status.spec_hash:
             known[status.spec_hash] = status  # the newest of identical ones
-    if not again and not existing_ok and (repeats := [(s, known[s.spec_hash()]) for s in specs if s.spec_hash() in known]):
-        first = repeats[0][1]
+    if not again and not existing_ok and (repeats := [known[e.digest] for e in entries if e.digest in known]):
+        first = repeats[0]
         others = f" (and {len(repeats) - 1} more of this launch)" if len(repeats) > 1 else ""
         raise Busy(
             f"an identical run exists: {first.run_id} ({first.state}){others}; nothing was launched",
@@ -104,31 +130,30 @@ def _place(home: Home, specs: Sequence[RunSpec], again: bool, existing_ok: bool)
     launched: list[Launched] = []
     taken: set[str] = set()
     hashes: dict[str, str] = {}
-    for spec in specs:
-        digest = spec.spec_hash()
-        existing = known[digest].run_id if digest in known else hashes.get(digest)
+    for entry in entries:
+        existing = known[entry.digest].run_id if entry.digest in known else hashes.get(entry.digest)
         if existing is not None and not again:
             launched.append(Launched(existing, False, existing))
             continue
-        base = f"{plain_name(spec.label)}-{digest[:8]}"
+        base = f"{plain_name(entry.label)}-{entry.digest[:8]}"
         run_id, n = base, 1
         while run_id in taken or os.path.lexists(home.runs / run_id):
             n += 1
             run_id = f"{base}-{n}"
         taken.add(run_id)
-        hashes[digest] = run_id
+        hashes[entry.digest] = run_id
         launched.append(Launched(run_id, True, existing))
     return launched
 
 
-def _create(home: Home, new: Sequence[tuple[str, RunSpec]]) -> None:
+def _create(home: Home, new: Sequence[tuple[str, Entry]]) -> None:
     created_t = time.time()
-    building = [home.runs / f"{_BUILDING}{run_id}" for run_id, _ in new]
+    building = [home.runs / f"{BUILDING}{run_id}" for run_id, _ in new]
     placed: list[Path] = []
     with _reported(home):
         try:
-            for order, (folder, (run_id, spec)) in enumerate(zip(building, new, strict=True)):
-                _fill(folder, run_id, spec, created_t, order)
+            for order, (folder, (run_id, entry)) in enumerate(zip(building, new, strict=True)):
+                _fill(folder, run_id, entry, created_t, order)
             sync(home.runs)
             for folder, (run_id, _) in zip(building, new, strict=True):
                 folder.rename(home.runs / run_id)
@@ -140,18 +165,17 @@ def _create(home: Home, new: Sequence[tuple[str, RunSpec]]) -> None:
             raise
 
 
-def _fill(folder: Path, run_id: str, spec: RunSpec, created_t: float, order: int) -> None:
-    record = created_record(spec)
+def _fill(folder: Path, run_id: str, entry: Entry, created_t: float, order: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     stored: dict[str, Any] = {
         "run_id": run_id,
-        "label": record.label,
-        "spec_hash": record.spec_hash,
+        "label": entry.label,
+        "spec_hash": entry.digest,
         "created_t": created_t,
         "order": order,
         "workbench": em_core.__version__,
-        "spec": spec.model_dump(mode="json"),
+        **entry.document,
     }
     with (folder / "spec.json").open("w", encoding="utf-8") as file:
         json.dump(stored, file, indent=2, ensure_ascii=False)
@@ -159,9 +183,14 @@ def _fill(folder: Path, run_id: str, spec: RunSpec, created_t: float, order: int
         file.flush()
         os.fsync(file.fileno())
     with EventWriter(folder, "launch") as events:
-        events.write(record, RunState("run", "queued"), sync=True)
+        events.write(entry.record, RunState("run", "queued"), sync=True)
     sync(folder / "events")
     sync(folder)
+
+
+def _entry(spec: RunSpec) -> Entry:
+    record = created_record(spec)
+    return Entry(record.label, record.spec_hash, record, {"spec": spec.model_dump(mode="json")})
 
 
 def created_record(spec: RunSpec) -> RunCreated:
