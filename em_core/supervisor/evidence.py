@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from em_core import lease, requests
+from em_core import alive, lease, requests
 from em_core.home import Home
 from em_core.records import FinalState
 from em_core.supervisor import failures
@@ -49,6 +49,7 @@ class RunStatus:
         cause: What kind of end it was, a word of `em_core.causes.Cause`; ``automatic`` = queued again by itself.
         attempt: Which attempt this is about, from 1; 0 before the first.
         last_event_t: When the run last wrote an event, seconds since 1970; None before the first.
+        quiet_s: Seconds since the last sign of life of a run at work, by the wall clock; None when no process works on it.
         pid: The worker's, only when the lease is held and the pid is proven to be its holder.
         created_t: When it was launched, seconds since 1970; 0 when the spec is unreadable.
         order: Place within its launch, for the queue.
@@ -58,6 +59,7 @@ class RunStatus:
         label: Short readable name.
         experiment: Group of the run.
         base_model: What it starts from.
+        kind: What it does: ``train``, or ``evaluate`` (answers without training).
         parent_run: The run whose checkpoint it starts from; empty = the bare base model.
         baseline_run: The run that holds its step 0; empty before its model is loaded.
         gpus: GPUs that it wants, when it runs on GPUs at all.
@@ -74,6 +76,7 @@ class RunStatus:
     cause: str = ""
     attempt: int = 0
     last_event_t: float | None = None
+    quiet_s: float | None = None
     pid: int | None = None
     created_t: float = 0.0
     order: int = 0
@@ -83,6 +86,7 @@ class RunStatus:
     label: str = ""
     experiment: str = ""
     base_model: str = ""
+    kind: str = "train"
     parent_run: str = ""
     baseline_run: str = ""
     gpus: int = 1
@@ -171,7 +175,8 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
         hint=str(last.get("hint") or "") if last and recorded else "",
         cause=str(last.get("cause") or "") if last and (recorded or state == "queued") else "",
         attempt=attempt,
-        last_event_t=max((f.mtime for f in files.values()), default=None),
+        last_event_t=max((f.mtime for name, f in files.items() if not name.startswith("evaluate-")), default=None),
+        quiet_s=alive.quiet_s(run_dir) if held else None,
         recorded=recorded,
         spawns=spawns,
         baseline_run=next((f.baseline_run_id for f in files.values() if f.baseline_run_id), ""),
@@ -225,6 +230,7 @@ def _identity(run_dir: Path) -> dict[str, Any]:
             "order": int(stored.get("order", 0)),
             "spec_hash": str(stored.get("spec_hash", "")),
             "label": str(stored.get("label", "")),
+            "kind": str(stored.get("kind") or "train"),
             "experiment": str(spec.get("experiment", "")),
             "base_model": str(spec.get("base_model", "")),
             "parent_run": str((spec.get("parent") or {}).get("run", "")),
