@@ -17,7 +17,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from em_core.sampling._cache import SlotCache
-from em_core.sampling._memory import PREFILL_TOKENS_CPU, PREFILL_TOKENS_GPU
+from em_core.sampling._limits import BUCKET_CPU, BUCKET_GPU, PREFILL_TOKENS_CPU, PREFILL_TOKENS_GPU
 from em_core.sampling._model import Masks
 from em_core.sampling._noise import choose, scramble, uniforms
 from em_core.sampling._prompts import Encoded
@@ -45,8 +45,8 @@ class Pace:
 
 
 PACES = {
-    "cuda": Pace(check_every=8, bucket=64, refill=16, shrink=0.5, prefill_tokens=PREFILL_TOKENS_GPU, grow=False),
-    "cpu": Pace(check_every=1, bucket=16, refill=2**30, shrink=0.75, prefill_tokens=PREFILL_TOKENS_CPU, grow=True),
+    "cuda": Pace(check_every=8, bucket=BUCKET_GPU, refill=16, shrink=0.5, prefill_tokens=PREFILL_TOKENS_GPU, grow=False),
+    "cpu": Pace(check_every=1, bucket=BUCKET_CPU, refill=2**30, shrink=0.75, prefill_tokens=PREFILL_TOKENS_CPU, grow=True),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_ON_DEVICE_SHARE = 0.25  # pristine copies stay on the GPU when they take at most this much of its free memory
+from em_core.sampling._limits import COPIES_SHARE
 
 
 @contextmanager
@@ -98,4 +98,4 @@ def _copies_on_cpu(layers: list[Any]) -> bool:
     if not weights[0].is_cuda:
         return False
     needed = sum(weight.numel() * weight.element_size() for weight in weights)
-    return needed > _ON_DEVICE_SHARE * torch.cuda.mem_get_info(weights[0].device)[0]
+    return needed > COPIES_SHARE * torch.cuda.mem_get_info(weights[0].device)[0]
