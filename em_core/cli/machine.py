@@ -8,6 +8,7 @@ from typing import Any
 
 from em_core import doctor
 from em_core.cli.output import Out
+from em_core.doctor import printing
 from em_core.home import Home
 from em_core.store.publish import PublishReport, publish, rebuild
 
@@ -17,10 +18,16 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     for name, function, text in (
         ("ingest", _ingest, "bring runs.duckdb up to date with the event files"),
         ("rebuild", _rebuild, "make runs.duckdb anew from runs/ alone"),
-        ("doctor", _doctor, "check machine, GPU, disk, keys and files"),
     ):
-        parser = commands.add_parser(name, parents=[shared], help=text)
-        parser.set_defaults(run=function)
+        commands.add_parser(name, parents=[shared], help=text).set_defaults(run=function)
+    parser = commands.add_parser("doctor", parents=[shared], help="check machine, GPU, disk, keys, files, database, processes")
+    parser.add_argument(
+        "--deep", action="store_true", help="also what takes long: every event, every checkpoint, torch on the GPU"
+    )
+    parser.add_argument("--online", action="store_true", help="also what leaves this machine: judges' servers and the Hub")
+    parser.add_argument("--fix", action="store_true", help="remove half-made leftovers; nothing of value, and start nothing")
+    parser.add_argument("--only", metavar="TOPICS", help=f"comma-separated: {', '.join(doctor.TOPICS)}")
+    parser.set_defaults(run=_doctor)
 
 
 def _report(report: PublishReport, out: Out) -> int:
@@ -40,6 +47,15 @@ def _rebuild(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 
 def _doctor(args: argparse.Namespace, home: Home, out: Out) -> int:
-    findings = doctor.check(home)
-    out.table([asdict(f) for f in findings], ["status", "what", "found", "fix"], "nothing to check")
-    return 1 if any(f.status == "broken" for f in findings) else 0
+    topics = None if args.only is None else [word.strip() for word in args.only.split(",") if word.strip()]
+    if args.fix:
+        home.writable("Repairing")
+    findings = doctor.check(
+        home, deep=args.deep, online=args.online, topics=topics, tell=(lambda title: out.say(f"{title} …")) if args.deep else None
+    )
+    if args.fix:
+        findings = doctor.repair(findings)
+    out.result([f.as_row() for f in findings], printing.text(findings))
+    if not args.fix and (n := sum(f.repair is not None for f in findings)):
+        out.say(f"`doctor --fix` puts {n} of these right")
+    return 1 if doctor.worst(findings) == "broken" else 0

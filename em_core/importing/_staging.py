@@ -27,7 +27,7 @@ from em_core.lease import Lease
 from em_core.records import Record
 
 CARD = "import.json"
-_PREFIX = ".importing-"
+PREFIX = ".importing-"
 _FLUSH = 1 << 20
 
 
@@ -144,7 +144,7 @@ def staged(home: Home) -> Iterator[Stage]:
     home.prepare()
     remove_left_overs(home)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home.runs))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=home.runs))
         with Lease(folder / "lease") as lease:
             lease.acquire()
             try:
@@ -160,7 +160,7 @@ def staged(home: Home) -> Iterator[Stage]:
 
 def remove_left_overs(home: Home) -> None:
     """Remove what imports that were killed left behind."""
-    for folder in home.runs.glob(f"{_PREFIX}*"):
+    for folder in home.runs.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime < 5 and not (folder / "lease").exists():
                 continue  # somebody is just beginning

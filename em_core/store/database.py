@@ -73,13 +73,18 @@ def temporary_path(live: Path) -> Path:
     return live.with_name(f"{live.name}{_TEMPORARY}{os.getpid()}-{time.time_ns()}")
 
 
+def temporaries(live: Path) -> list[Path]:
+    """What publishers at work or killed have beside the live file."""
+    return sorted(live.parent.glob(f"{live.name}{_TEMPORARY}*"))
+
+
 def remove_temporaries(live: Path) -> None:
     """Remove what crashed publishers left, and a foreign write-ahead log. Only under the publish lock.
 
     Nobody of ours makes ``runs.duckdb.wal``: it comes from somebody who opened the published file for
     writing, and would be applied to the next version.
     """
-    for path in [*live.parent.glob(f"{live.name}{_TEMPORARY}*"), live.with_name(f"{live.name}.wal")]:
+    for path in [*temporaries(live), live.with_name(f"{live.name}.wal")]:
         with contextlib.suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -74,6 +74,22 @@ def rebuild(home: Home, *, wait: bool = True) -> PublishReport:
     return _cycle(home, wait, anew=True)
 
 
+def remove_leftovers(home: Home) -> tuple[int, int]:
+    """Remove what killed publishers left beside the database; returns how many files and bytes.
+
+    Raises:
+        Busy: Another process publishes: what is there may be its own.
+        OSError: They cannot be removed.
+    """
+    live = home.database
+    with _publish_lock(home, wait=False):
+        left = database.temporaries(live)
+        n_bytes = sum(path.stat().st_size for path in left)
+        for path in left:
+            path.unlink()
+    return len(left), n_bytes
+
+
 @contextlib.contextmanager
 def _publish_lock(home: Home, wait: bool) -> Iterator[None]:
     home.prepare()
