@@ -32,6 +32,8 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "launching": ("presets", "plan", "launch"),
     "inputs": ("data", "questions", "judges"),
     "running": ("runs", "show", "logs", "stop"),
+    "experiments": ("experiments",),
+    "deleting": ("delete", "trash"),
     "judging": ("judge",),
     "results": ("rates",),
     "importing": ("import",),

@@ -10,7 +10,10 @@ from em_core import specs_io
 from em_core.cli.output import Out
 from em_core.cli.running import wait_for
 from em_core.home import Home
+from em_core.plan import many
+from em_core.specs_io import varied
 from em_core.supervisor.launch import launch
+from em_core.view.experiments import varied_words
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -28,7 +31,9 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
         )
         parser.set_defaults(run=function)
     parser.add_argument("--wait", action="store_true", help="wait for the end")
-    parser.add_argument("--again", action="store_true", help="launch although an identical run exists")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--again", action="store_true", help="launch although an identical run exists")
+    existing.add_argument("--skip-existing", action="store_true", help="leave out what an identical run has done or does")
 
 
 def _presets(args: argparse.Namespace, home: Home, out: Out) -> int:
@@ -37,27 +42,35 @@ def _presets(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 
 def _plan(args: argparse.Namespace, home: Home, out: Out) -> int:
-    plans = []
-    for spec in specs_io.read_spec(args.spec, args.overrides, home=home):
-        planning.validate(spec, home)
-        plans.append(planning.plan(spec, home))
+    specs = specs_io.read_spec(args.spec, args.overrides, home=home)
+    many.validate(specs, home)
+    shown = specs if out.json else [group[0] for group in many.kinds(specs)][: many.MOST_PLANS]
+    plans = [planning.plan(spec, home) for spec in shown]
     if out.json:
         documents = [item.as_dict() for item in plans]
         out.document(documents[0] if len(documents) == 1 else documents)
     else:
         print("\n\n".join(item.text() for item in plans))
+        if len(specs) > 1:
+            print(f"\n{many.total(specs, home).text()}")
     return 0
 
 
 def _launch(args: argparse.Namespace, home: Home, out: Out) -> int:
-    specs = specs_io.read_spec(args.spec, args.overrides, home=home)
-    for spec in specs:
-        planning.validate(spec, home)
-    launched = launch(home, specs, again=args.again)
+    specs = varied.named(specs_io.read_spec(args.spec, args.overrides, home=home))
+    many.validate(specs, home)
+    names = list(dict.fromkeys(spec.experiment for spec in specs if spec.experiment))
+    if len(specs) > 1:
+        knobs = varied_words(varied.varied([spec.model_dump(mode="json") for spec in specs]))
+        out.say(f"experiment {', '.join(names)}: {len(specs):,} runs; {knobs}")
+    launched = launch(home, specs, again=args.again, existing_ok=args.skip_existing)
     run_ids = [item.run_id for item in launched]
+    if old := [item.run_id for item in launched if not item.created]:
+        out.say(f"{len(old)} of {len(launched)} exist already and were left as they are")
+    document: dict[str, Any] = {"runs": run_ids, "experiments": names, "existing": old}
     if not args.wait:
-        out.result({"runs": run_ids}, "\n".join(run_ids))
+        out.result(document, "\n".join(run_ids))
         return 0
     code = wait_for(home, run_ids, out)
-    out.result({"runs": run_ids, "exit_code": code}, "\n".join(run_ids))
+    out.result(document | {"exit_code": code}, "\n".join(run_ids))
     return code

@@ -12,7 +12,7 @@ from em_core.cli.showing import show
 from em_core.errors import BadInput, EMError
 from em_core.home import Home
 from em_core.records import FinalState
-from em_core.supervisor import control, ensure_running
+from em_core.supervisor import control, ensure_running, experiments
 from em_core.supervisor.evidence import RunStatus, list_runs, run_status
 
 
@@ -28,8 +28,10 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN")
     parser.add_argument("--follow", action="store_true", help="go on until the run ends")
     parser.set_defaults(run=_logs)
-    parser = commands.add_parser("stop", parents=[shared], help="stop a run; saves a checkpoint first")
-    parser.add_argument("run_id", metavar="RUN")
+    parser = commands.add_parser("stop", parents=[shared], help="stop a run, or an experiment's; saves a checkpoint first")
+    one = parser.add_mutually_exclusive_group(required=True)
+    one.add_argument("run_id", metavar="RUN", nargs="?", default="")
+    one.add_argument("--experiment", metavar="NAME", default="", help="all runs of it that work or wait")
     parser.add_argument("--discard", action="store_true", help="don't save a checkpoint")
     parser.set_defaults(run=_stop)
 
@@ -109,6 +111,10 @@ def _logs(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 def _stop(args: argparse.Namespace, home: Home, out: Out) -> int:
     home.writable("Stopping a run")
+    if args.experiment:
+        said = experiments.stop(home, args.experiment, discard=args.discard)
+        out.result({"experiment": args.experiment, "messages": said}, "\n".join(said))
+        return 0
     status_of(home, args.run_id)
     message = control.stop(home, args.run_id, discard=args.discard)
     out.result({"run_id": args.run_id, "message": message}, message)

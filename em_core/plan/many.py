@@ -75,6 +75,25 @@ class Total:
         """Whether some kinds of run were not planned but estimated."""
         return self.n_planned < self.n_kinds
 
+    def text(self) -> str:
+        """The sums for a person, a few lines."""
+        cost = "unknown price" if self.cost_usd is None else f"{self.cost_usd[0]:,.2f} to {self.cost_usd[1]:,.2f} US dollars"
+        time = "unknown" if self.time_s is None else f"{_hours(self.time_s[0])} to {_hours(self.time_s[1])}, one after another"
+        how = f"{self.n_planned} of {self.n_kinds} kinds of run planned, the others estimated from these" if self.scaled else ""
+        lines = [
+            f"together: {self.n_runs:,} runs" + (f" ({how})" if how else ""),
+            f"  steps {self.n_steps:,}, checkpoints {self.n_checkpoints:,}, answers {self.n_answers:,} (a shared step 0 counted "
+            "for each run)",
+            f"  judge calls {self.judge_calls:,}, {cost}",
+            f"  time {time} on {self.device}",
+            f"  disk {self.disk_gib:,.2f} GiB of {self.disk_free_gib:,.1f} GiB free",
+        ]
+        return "\n".join(lines)
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f} h" if seconds >= 5400 else f"{seconds / 60:,.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
 
 def kinds(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
     """Groups of specs that do and take the same, in order of appearance."""

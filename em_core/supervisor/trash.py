@@ -29,7 +29,7 @@ from em_core.supervisor.evidence import RunStatus, list_runs, run_status
 from em_core.supervisor.start import launch_lock, wake
 from em_core.supervisor.trash_entries import Trashed, entries, entry_of, folders, names, size_bytes, trash_dir
 
-__all__ = ["Trashed", "database_follows", "delete", "empty", "entries", "restore", "size_bytes"]
+__all__ = ["Trashed", "database_follows", "delete", "empty", "entries", "folder_of", "restore", "size_bytes"]
 
 log = logging.getLogger("em_core.supervisor")
 
@@ -57,7 +57,7 @@ def delete(home: Home, run_ids: Sequence[str], *, force: bool = False) -> list[T
     wanted = list(dict.fromkeys(run_ids))
     if not wanted:
         raise BadInput("no run is named", "`python -m em_core runs` lists the ids")
-    sources = [_folder(home, run_id) for run_id in wanted]
+    sources = [folder_of(home, run_id) for run_id in wanted]
     moved: list[tuple[Path, Path]] = []
     with _no_launch(home):  # so that nobody starts from a run that goes
         statuses = list_runs(home)
@@ -166,7 +166,12 @@ def _no_launch(home: Home) -> Iterator[None]:
         yield
 
 
-def _folder(home: Home, run_id: str) -> Path:
+def folder_of(home: Home, run_id: str) -> Path:
+    """The folder that `delete` would move.
+
+    Raises:
+        BadInput, Refused: As `delete`.
+    """
     folder = home.run_dir(run_id)
     if folder.is_symlink():
         raise BadInput(f"{run_id}: is a link to another place, not a run's folder", f"remove the link by hand: {folder}")
