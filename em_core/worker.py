@@ -4,14 +4,15 @@
 
 The supervisor starts this in its own process group with the run's lease already held. Everything
 that happens is appended to ``events/worker-<attempt>.jsonl``; the database is never opened here.
-Stopping: `stop` puts a file into ``control/`` (`em_core.requests`); SIGTERM means the same. SIGUSR1
-writes where it stands into the log.
+Stopping: `stop` puts a file into ``control/`` (`em_core.requests`); SIGTERM means the same, but nobody
+asked for it, so the run is resumed. SIGUSR1 writes where it stands into the log.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -20,8 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from em_core import preview, ranks, requests
+from em_core.accidents import classify
 from em_core.causes import Cause
-from em_core.checkpoints import as_record
+from em_core.checkpoints import RESUME, as_record
 from em_core.errors import EMError, WorkFailed
 from em_core.evaluation import Evaluation
 from em_core.events import EventWriter, next_attempt
@@ -75,19 +77,22 @@ def work(run_dir: Path) -> TrainOutcome:
             except EMError as error:
                 state("train", "failed", error.message, error.hint, error.cause)
                 raise
-            cause: Cause = "user" if outcome.state == "stopped" else ""
+            cause: Cause = "" if outcome.state != "stopped" else "user" if requests.end_asked(run_dir) else "killed"
             state("train", outcome.state, outcome.reason, "", cause)
             if outcome.state == "finished":
                 evaluation.baseline()  # in case another run was at it, and died
             evaluation.finish()
             state("run", outcome.state, outcome.reason, "", cause)
+            if outcome.state == "finished":
+                shutil.rmtree(run_dir / RESUME, ignore_errors=True)
             return outcome
         except EMError as error:
             state("run", "failed", error.message, error.hint, error.cause)
             raise
         except Exception as error:
-            hint = "this is a bug: please report worker.log"
-            state("run", "failed", f"unexpected {type(error).__name__}: {error}", hint, "bug")
+            bug = WorkFailed(f"unexpected {type(error).__name__}: {error}", "this is a bug: please report worker.log", "bug")
+            known = classify(error) or bug
+            state("run", "failed", known.message, known.hint, known.cause)
             raise
 
 
@@ -109,6 +114,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     run_dir = Path(arguments[0]).resolve()
     signal.signal(signal.SIGTERM, _on_sigterm)
+    faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     place = ranks.enter()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

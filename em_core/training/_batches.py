@@ -7,6 +7,8 @@ does not depend on how a batch is split into micro-batches.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -41,6 +43,10 @@ class EpochSampler(Sampler[int]):
         epochs, rest = divmod(step, -(-self.n_used // effective_batch))
         return epochs * self.n_used + min(rest * effective_batch, self.n_used)
 
+    def start_after(self, step: int, effective_batch: int) -> None:
+        """The next ``iter`` is the epoch in which the step after `step` lies."""
+        self.epoch = step // -(-self.n_used // effective_batch)
+
     def __iter__(self) -> Iterator[int]:
         self.epoch += 1
         return iter(self.order(self.epoch - 1))
@@ -69,6 +75,14 @@ class Collate:
         self._predict = [np.flatnonzero(np.asarray(row.loss, dtype=bool)) - 1 for row in rows]
         self.pad_id, self.packed, self.boundaries = pad_id, packed, boundaries
         self.longest = max(len(ids) for ids in self._ids)
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Identity of the rows: their tokens and which of them carry loss."""
+        digest = hashlib.sha256()
+        for ids, predict in zip(self._ids, self._predict, strict=True):
+            digest.update(np.array([len(ids), len(predict)], dtype=np.int64).tobytes() + ids.tobytes() + predict.tobytes())
+        return digest.hexdigest()
 
     def __call__(self, examples: Sequence[Any]) -> dict[str, Any]:
         chosen = [example["row"] if isinstance(example, dict) else int(example) for example in examples]

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from em_core.accidents import errno_of
 from em_core.checkpoints import WEIGHTS, CompleteCheckpoint, publish
 from em_core.spec import RunSpec
 from em_core.training import _parent
@@ -57,7 +58,7 @@ def save(loaded: Loaded, spec: RunSpec, folder: Path, step: int, epoch: float, s
             save_file(tensors, temporary / WEIGHTS, metadata={"format": "pt"})
             (temporary / WEIGHTS).chmod(0o644)
         except SafetensorError as error:  # the library's own error for a failed write
-            raise OSError(None, str(error)) from error
+            raise OSError(errno_of(error), str(error)) from error
         config.save_pretrained(str(temporary))
         (temporary / "training_state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 

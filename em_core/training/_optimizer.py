@@ -60,6 +60,25 @@ class LoraOptimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Into the inner optimizer."""
         self.inner.load_state_dict(state_dict)
+        if getattr(self.inner, "is_paged", False):
+            self._page()
+
+    @torch.no_grad()
+    def put_masters(self, values: Sequence[Tensor]) -> None:
+        """Give the masters these values, in the parameters' order; what the model uses is theirs, rounded."""
+        for master, value in zip(self.masters, values, strict=True):
+            master.copy_(value)
+        if self.masters is not self.live:
+            torch._foreach_copy_(self.live, self.masters)
+
+    def _page(self) -> None:
+        """Put moments back into memory that may be paged out; bitsandbytes loads them onto the GPU to stay."""
+        inner: Any = self.inner
+        for p, state in inner.state.items():
+            for name in ("state1", "state2"):
+                if name in state and not getattr(state[name], "is_paged", False):
+                    paged = inner.get_state_buffer(p, dtype=state[name].dtype)
+                    state[name] = paged.copy_(state[name]) if getattr(paged, "is_paged", False) else state[name]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Of the adapter's parameters."""

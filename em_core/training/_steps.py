@@ -1,25 +1,23 @@
-"""What happens after each optimizer step: metrics, checkpoints, stop requests."""
+"""What happens after each optimizer step: metrics, checkpoints, and what a person asks for."""
 
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
 from em_core.errors import WorkFailed
 from em_core.records import TrainMetric
+from em_core.requests import Request
+from em_core.training import _random
 from em_core.training._attention import attention
-
-Stop = Literal["", "stop", "discard"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,8 @@ class Steps(TrainerCallback):
         steps: Checkpoint steps, ascending.
         on_metric: Gets each step's numbers, in order.
         checkpoint: Saves and announces a checkpoint of (step, epoch).
-        should_stop: Asked after each step.
+        request: Asked after each step: what a person wants.
+        prepare: Called with everything ready for the first step.
     """
 
     def __init__(
@@ -50,17 +49,19 @@ class Steps(TrainerCallback):
         steps: Sequence[int],
         on_metric: Callable[[TrainMetric], None],
         checkpoint: Callable[[int, float], None],
-        should_stop: Callable[[], Stop],
+        request: Callable[[], Request],
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self.scheduled, self.last = frozenset(steps), max(steps)
-        self.on_metric, self.checkpoint, self.should_stop = on_metric, checkpoint, should_stop
+        self.on_metric, self.checkpoint, self.request, self.prepare = on_metric, checkpoint, request, prepare
         self.trainer: Any = None
-        self.stopped: Stop = ""
+        self.stopped: Request = ""
         self._pending: _Pending | None = None
         self._learning_rate = 0.0
         self._since = time.perf_counter()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.prepare()
         self._since = time.perf_counter()
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -70,15 +71,15 @@ class Steps(TrainerCallback):
         step, epoch = int(state.global_step), float(state.epoch)
         before, self._pending = self._pending, self._measure(step, epoch)
         self._report(before)
-        request = self.should_stop()
+        request = self.request()
         if request == "discard":
             self.flush()
-        elif request == "stop" or step in self.scheduled:
+        elif request or step in self.scheduled:
             self.flush()
             self.checkpoint(step, epoch)
-            request = request or self.should_stop()  # an evaluation can take minutes
+            request = request if request == "stop" else self.request()  # an evaluation can take minutes
             self._since = time.perf_counter()
-        if request and step < self.last:
+        if request in ("stop", "discard") and step < self.last:
             self.stopped = request
             control.should_training_stop = True
 
@@ -127,6 +128,7 @@ class Steps(TrainerCallback):
             raise WorkFailed(
                 f"training diverged: the loss at step {pending.step} is not a number",
                 "lower train.learning_rate, or use train.precision = bf16 instead of fp16",
+                "not_a_number",
             )
 
 
@@ -137,22 +139,16 @@ def undisturbed(model: Any) -> Iterator[None]:
     Random states (torch on CPU and GPU, numpy, Python), train mode, the attention function and
     compiled layers are put aside and restored.
     """
-    cuda = torch.cuda.is_available()
-    states = torch.get_rng_state(), torch.cuda.get_rng_state() if cuda else None, np.random.get_state(), random.getstate()
     training = model.training
     compiled = {m: m._compiled_call_impl for m in model.modules() if getattr(m, "_compiled_call_impl", None) is not None}
     for module in compiled:
         module._compiled_call_impl = None
     try:
-        with attention(model, "sdpa"):
+        with _random.kept(), attention(model, "sdpa"):
             yield
     finally:
         for module, call in compiled.items():
             module._compiled_call_impl = call
         model.train(training)
-        torch.set_rng_state(states[0])
-        if states[1] is not None:
-            torch.cuda.set_rng_state(states[1])
+        if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        np.random.set_state(states[2])
-        random.setstate(states[3])

@@ -7,7 +7,7 @@ are. Only positions that carry loss go through the output head. Nothing in a ste
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from torch import Tensor
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 from em_core.spec import RunSpec
+from em_core.training import _random
 from em_core.training._batches import Collate, EpochSampler
 from em_core.training._layout import Layout
 from em_core.training._model import Loaded
 from em_core.training._optimizer import LoraOptimizer
+from em_core.training._resume import Saved
 
 _HEAD_EXTRAS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "output_multiplier", "lm_head_multiplier")
 _CHUNK = 2048
@@ -61,6 +63,12 @@ def config(spec: RunSpec, layout: Layout, n_steps: int, folder: Path, cuda: bool
     return args
 
 
+def adapter_dtype(spec: RunSpec, loaded: Loaded) -> torch.dtype:
+    """The type in which the adapter takes part in matrix products: the arithmetic's, but fp32 under fp16's autocast."""
+    half = spec.train.precision == "fp16" and loaded.device != "cpu"
+    return torch.float32 if half else loaded.dtype
+
+
 class LoraTrainer(SFTTrainer):
     """TRL's `SFTTrainer` over ready-made token rows.
 
@@ -72,6 +80,8 @@ class LoraTrainer(SFTTrainer):
         collate: Rows to tensors.
         sampler: The order of the rows.
         callbacks: Of the session.
+        saved: Where to go on, for ``train(resume_from_checkpoint=saved.path)``; None = at the beginning.
+        beat: Called before each micro-batch: training is alive.
     """
 
     loss_is_scaled_for_ga = True  # type: ignore[assignment]  # the loss is divided by the answer tokens of the whole effective batch
@@ -85,8 +95,11 @@ class LoraTrainer(SFTTrainer):
         collate: Collate,
         sampler: EpochSampler,
         callbacks: list[Any],
+        saved: Saved | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._order, self._spec, self._dtype = sampler, spec, loaded.dtype
+        self._order, self._spec, self._saved, self._beat = sampler, spec, saved, beat
+        self._dtype = adapter_dtype(spec, loaded)
         super().__init__(
             model=loaded.model,
             args=args,
@@ -112,13 +125,52 @@ class LoraTrainer(SFTTrainer):
             causal: Any = self.model
             adapter = [p for p in causal.parameters() if p.requires_grad]
             masters = [p.detach().float() for p in adapter]
-            wide = torch.float32 if self.args.fp16 else self._dtype
             for p in adapter:
-                p.data = p.data.to(wide)
+                p.data = p.data.to(self._dtype)
             self.optimizer = LoraOptimizer(adapter, self._spec.train, masters)
             causal.zero_grad = self.optimizer.zero_grad  # the adapter's gradients are all there are; no walk over modules
         optimizer: Any = self.optimizer
         return optimizer  # type: ignore[no-any-return]
+
+    @property
+    def ours(self) -> LoraOptimizer:
+        """The optimizer without what accelerate wraps around it."""
+        optimizer: Any = self.optimizer
+        found: LoraOptimizer = getattr(optimizer, "optimizer", optimizer)
+        return found
+
+    def masters(self) -> dict[str, Tensor]:
+        """The adapter in fp32, by parameter name."""
+        causal: Any = self.model
+        names = [name for name, p in causal.named_parameters() if p.requires_grad]
+        return dict(zip(names, self.ours.masters, strict=True))
+
+    def widen(self) -> None:
+        """Leave the adapter in fp32, for another trainer to begin with."""
+        causal: Any = self.model
+        values = self.masters()
+        for name, p in causal.named_parameters():
+            if name in values:
+                p.data = values[name].detach().clone()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Nothing: the session has put the adapter in already."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._saved is not None and self._saved.training is not None:
+            self.ours.load_state_dict(self._saved.training["optimizer"])
+            self.ours.put_masters([self._saved.adapter[name] for name in self.masters()])
+            scheduler: Any = self.lr_scheduler
+            scheduler.load_state_dict(self._saved.training["scheduler"])
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        scaler = self.accelerator.scaler
+        if scaler is not None and self._saved is not None and self._saved.training is not None:
+            scaler.load_state_dict(self._saved.training["scaler"])
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._saved is not None and self._saved.training is not None:
+            _random.put(self._saved.training["random"])
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], int]:
         """One effective batch, and the number of tokens its loss is the mean of."""
@@ -134,6 +186,7 @@ class LoraTrainer(SFTTrainer):
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Forward and backward of one micro-batch."""
+        self._beat()
         if not model.training:
             model.train()  # it walks all modules: only when something has changed it
         inputs = self._prepare_inputs(inputs)

@@ -9,14 +9,18 @@ output head for answer tokens only, no waiting for the GPU, compiled layers on l
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from em_core.errors import WorkFailed
+from em_core import accidents, alive, gpu_budget, requests
+from em_core.errors import EMError, WorkFailed
 from em_core.records import Checkpoint, TrainMetric
+from em_core.requests import Request
 from em_core.training import TokenPreview, TrainJob, TrainOutcome
 
 if TYPE_CHECKING:
@@ -50,14 +54,19 @@ class LocalSession:
     def __init__(self, job: TrainJob, base: Any = None, tokenizer: Any = None, compile_layers: bool | None = None) -> None:
         import torch
 
-        from em_core.training import _batches, _data, _model
+        from em_core.training import _batches, _data, _model, _resume, _trainer
 
         _quiet()
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # one run a core: two threads are slower than one on small models
         self.job = job
+        alive.beat(job.run_dir)
+        self._saved = _resume.read(job.run_dir, job.resume_step) if job.resume_step else None
+        _limit_gpu()
         with _third_party_warnings():
             self.loaded = _model.load(job, base, tokenizer)
+        if self._saved is not None:
+            _resume.put_adapter(self.loaded.model, self._saved, _trainer.adapter_dtype(job.spec, self.loaded))
         self.model, self.tokenizer = self.loaded.model, self.loaded.tokenizer
         self.n_params, self.weights_sha256 = self.loaded.n_params, self.loaded.weights_sha256
         self.device, self.gpu = self.loaded.device, self.loaded.gpu
@@ -65,8 +74,11 @@ class LocalSession:
         self.rows = _data.tokenize(self.tokenizer, job.rows, train.max_length, train.loss_on)
         self.notes = [*self.rows.notes, *self.loaded.notes]
         self._order = _batches.EpochSampler(len(job.rows), train.effective_batch, train.drop_last, train.seed)
+        self._lengths = [len(row.ids) for row in self.rows.rows]
+        self._epochs = range(min(8, 1 + max(job.steps) * train.effective_batch // max(self._order.n_used, 1)))
         self.layout = self._choose_layout()
         self._compile = compile_layers
+        alive.beat(job.run_dir)
 
     def preview(self, n_rows: int = 5) -> list[TokenPreview]:
         """The first rows as tokens with their loss mask; the first carries the notes."""
@@ -91,55 +103,78 @@ class LocalSession:
         self,
         on_metric: Callable[[TrainMetric], None],
         on_checkpoint: Callable[[Checkpoint], None],
-        should_stop: Callable[[], Literal["", "stop", "discard"]],
+        request: Callable[[], Request],
     ) -> TrainOutcome:
         """Train to the last step (see `Session.train`).
 
         Raises:
-            WorkFailed: Out of GPU memory, out of disk, or the loss is not a number.
+            WorkFailed: Out of GPU memory, out of disk, the GPU's driver failed, or the loss is not a number.
         """
+        from em_core.training._probe import TooLarge
+
+        if self.job.resume_step >= max(self.job.steps):
+            return TrainOutcome("finished", self.job.resume_step)
+        while True:
+            try:
+                with self._failures():
+                    return self._train(on_metric, on_checkpoint, request)
+            except TooLarge as error:
+                failure = self._out_of_memory(str(error), "the largest micro-batch, before the first step")
+            self._release()
+            smaller = self._choose_layout(0.8 * self.layout.estimate_gib)
+            if smaller.estimate_gib >= self.layout.estimate_gib:
+                raise failure  # the person fixed it, or it is the smallest there is
+            log.warning("%s; going on with %d rows at once", failure.message, smaller.micro_batch)
+            self.layout = smaller
+
+    def _train(
+        self,
+        on_metric: Callable[[TrainMetric], None],
+        on_checkpoint: Callable[[Checkpoint], None],
+        request: Callable[[], Request],
+    ) -> TrainOutcome:
         import torch
 
-        from em_core.training import _attention, _batches, _checkpoint, _steps, _trainer
+        from em_core.training import _attention, _batches, _checkpoint, _probe, _resume, _steps, _trainer
 
-        spec, loaded, layout = self.job.spec, self.loaded, self.layout
-        folder = self.job.run_dir / "checkpoints"
+        job, loaded, layout, saved = self.job, self.loaded, self.layout, self._saved
+        spec, folder = job.spec, job.run_dir / "checkpoints"
 
         def checkpoint(step: int, epoch: float) -> None:
             seen = self._order.samples_seen(step, spec.train.effective_batch)
+            _resume.save(job.run_dir, trainer, layout, collate.sha256, step, epoch, last=step == steps.last)
             done = _checkpoint.save(loaded, spec, folder, step, epoch, seen)
+            _resume.tidy(job.run_dir)
             record = Checkpoint(step, epoch, f"checkpoints/{done.path.name}", done.sha256, done.size_bytes, seen)
             with _steps.undisturbed(self.model):
                 on_checkpoint(record)
+            requests.done(job.run_dir, "save")  # whoever asked meanwhile has it too: nothing was trained since
 
-        steps = _steps.Steps(self.job.steps, on_metric, checkpoint, should_stop)
+        def prepare() -> None:
+            _probe.probe(trainer, _probe.largest(self._order, self._lengths, layout, self._epochs))
+
+        steps = _steps.Steps(job.steps, on_metric, checkpoint, request, prepare)
         varlen = layout.packed and _attention.supported(self._base(), self.device, loaded.dtype)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            kernel = _attention.NAME if varlen else "sdpa"
-            with torch.enable_grad(), _attention.attention(self.model, kernel), _third_party_warnings():
-                args = _trainer.config(spec, layout, steps.last, folder, cuda=self.device != "cpu")
-                pad = self.tokenizer.pad_token_id
-                collate = _batches.Collate(self.rows.rows, pad if pad is not None else 0, layout.packed, varlen)
-                trainer = _trainer.LoraTrainer(loaded, spec, layout, args, collate, self._order, [steps])
-                steps.trainer = trainer
-                if self._worth_compiling(steps.last):
-                    _compile_layers(self.model)
-                trainer.train()
-            steps.flush()
-        except torch.OutOfMemoryError as error:
-            raise WorkFailed(
-                f"the GPU has too little memory for {layout.micro_batch} rows at once",
-                "set train.gradient_checkpointing = on, or train.micro_batch = as_given with a smaller train.batch_size"
-                " (and a larger train.grad_accumulation), or train.precision = nf4",
-            ) from error
-        except OSError as error:
-            raise WorkFailed(
-                f"{folder}: {error.strerror or error}",
-                "free disk space or fix its permissions, then `launch` it `--again`",
-            ) from error
-        finally:
-            self.model.__dict__.pop("zero_grad", None)
+        pad = self.tokenizer.pad_token_id
+        collate = _batches.Collate(self.rows.rows, pad if pad is not None else 0, layout.packed, varlen)
+        if saved is not None:
+            _resume.check_rows(saved, collate.sha256)
+        self._order.start_after(job.resume_step, spec.train.effective_batch)
+        folder.mkdir(parents=True, exist_ok=True)
+        _resume.tidy(job.run_dir)
+        kernel = _attention.NAME if varlen else "sdpa"
+        with torch.enable_grad(), _attention.attention(self.model, kernel), _third_party_warnings(), self._compiled(steps.last):
+            args = _trainer.config(spec, layout, steps.last, folder, cuda=self.device != "cpu")
+            trainer = _trainer.LoraTrainer(loaded, spec, layout, args, collate, self._order, [steps], saved, self._beat)
+            steps.trainer = trainer
+            try:
+                trainer.train(resume_from_checkpoint=str(saved.path) if saved is not None else None)
+            except _probe.TooLarge:
+                trainer.widen()
+                raise
+            finally:
+                self.model.__dict__.pop("zero_grad", None)
+        steps.flush()
         last = int(trainer.state.global_step)
         self._release()
         if steps.stopped:
@@ -154,19 +189,78 @@ class LocalSession:
     def _base(self) -> Any:
         return self.model.get_base_model()
 
-    def _choose_layout(self) -> Layout:
+    def _choose_layout(self, budget_gib: float = math.inf) -> Layout:
+        """How steps are computed within the free memory (and within a budget); as before, where a run goes on."""
         from em_core.training import _attention, _layout
         from em_core.training.memory import ModelShape
 
         train = self.job.spec.train
         can = _attention.supported(self._base(), self.device, self.loaded.dtype)
         packed = train.padding_free == "on" or (train.padding_free == "auto" and can)
-        epochs = range(min(8, 1 + max(self.job.steps) * train.effective_batch // max(self._order.n_used, 1)))
-        lengths = [len(self.rows.rows[i].ids) for epoch in epochs for i in self._order.order(epoch)]
+        lengths = [self._lengths[i] for epoch in self._epochs for i in self._order.order(epoch)]
         shape = ModelShape.from_config(self.model.config.to_dict())
-        layout = _layout.choose(train, self.job.spec.lora, shape, lengths, _free_gib(self.device, self.model), packed)
+        budget = min(_free_gib(self.device, self.model), budget_gib)
+        layout = _layout.choose(train, self.job.spec.lora, shape, lengths, budget, packed)
+        before = self._saved.layout if self._saved is not None else layout
+        if before.estimate_gib <= max(budget, layout.estimate_gib):
+            layout = before  # the same additions in the same order
+        else:
+            log.warning("less memory than before: %s instead of %s", layout, before)
         log.info("%s", layout)
         return layout
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Failures of the GPU, the memory and the disk in words, with their causes."""
+        from em_core.training._probe import TooLarge
+
+        try:
+            yield
+        except (EMError, TooLarge):
+            raise
+        except Exception as error:
+            known = accidents.classify(error)
+            if known is None and isinstance(error, OSError):
+                place = error.filename or self.job.run_dir
+                known = WorkFailed(f"{place}: {error.strerror or error}", "fix the folder's permissions, then `resume` it")
+            if known is None:
+                raise
+            if known.cause == "cuda_oom":
+                known = self._out_of_memory(known.message)
+            raise known from error
+
+    def _out_of_memory(self, reason: str, what: str = "a training step") -> WorkFailed:
+        layout, memory = self.layout, ""
+        with contextlib.suppress(Exception):
+            import torch
+
+            if torch.cuda.is_available():
+                free, peak = torch.cuda.mem_get_info()[0] / 2**30, torch.cuda.max_memory_allocated() / 2**30
+                memory = f": peak {peak:.1f} GiB, {free:.1f} GiB free now"
+        limit = gpu_budget.gib()
+        given = f", this run may use {limit:.1f} GiB" if limit else ""
+        hint = (
+            "`retry` it with a smaller micro-batch (the effective batch stays the same)"
+            if layout.micro_batch > 1
+            else "set train.gradient_checkpointing = on, train.precision = nf4 or a shorter train.max_length"
+        )
+        log.error("%s", reason)
+        return WorkFailed(
+            f"the GPU has too little memory for {layout.micro_batch} rows at once ({what}{memory}{given})", hint, "cuda_oom"
+        )
+
+    @contextmanager
+    def _compiled(self, n_steps: int) -> Iterator[None]:
+        if self._worth_compiling(n_steps):
+            _compile_layers(self.model)
+        try:
+            yield
+        finally:
+            for module in self.model.modules():
+                module._compiled_call_impl = None
+
+    def _beat(self) -> None:
+        alive.beat(self.job.run_dir)
 
     def _worth_compiling(self, n_steps: int) -> bool:
         if self.device == "cpu" or self.layout.checkpointing:
@@ -181,7 +275,7 @@ class LocalSession:
         import torch
 
         gc.collect()
-        if torch.cuda.is_available():
+        with contextlib.suppress(RuntimeError):  # after a driver error every call fails
             torch.cuda.empty_cache()
 
 
@@ -196,7 +290,18 @@ def _free_gib(device: str, model: Any) -> float:
 
         free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return float(0.92 * (free + weights) / 2**30)
+    given = gpu_budget.gib() if device != "cpu" else None
+    return float(0.92 * min((free + weights) / 2**30, given or math.inf))
+
+
+def _limit_gpu() -> None:
+    """Hold this process to its share of the GPU: beyond it PyTorch says "out of memory" and takes nothing from others."""
+    import torch
+
+    budget = gpu_budget.gib()
+    if budget is not None and torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory / 2**30
+        torch.cuda.set_per_process_memory_fraction(min(1.0, max(0.01, (budget - gpu_budget.LIBRARIES_GIB) / total)), 0)
 
 
 def _compile_layers(model: Any) -> None:
