@@ -1,25 +1,25 @@
-"""What is going on right now, from the runs' own event files: progress, losses, time left, log tail. No database."""
+"""What is going on right now, from the runs' own files: phases, losses, time left, signs of life, log tail. No database."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import statistics
 import threading
 import time
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from em_core import schedule
+from em_core.checkpoints import RESUME, complete_checkpoints, read_complete
+from em_core.errors import EMError
 from em_core.home import Home
+from em_core.spec import RunSpec
 from em_core.supervisor.evidence import RunStatus, list_runs
+from em_core.supervisor.live_reading import Attempt, Reading
 from em_core.supervisor.logs import log_tail
-
-N_LOSSES = 2_000
-_BLOCK = 1 << 22
-_RECENT = 64
+from em_core.supervisor.phases import Counts, Phase, phases_of, time_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,192 +28,138 @@ class LiveRun:
 
     Args:
         status: Its state, step and total steps.
-        position: Place in the queue from 1; None when it is running.
+        position: Place in the queue from 1; None when it is at work.
+        phases: Load, train, sample, judge; empty when it is queued.
         n_answers: Answers sampled so far, the run's own (a shared step 0 is counted where it is kept).
-        n_answers_planned: Answers in all; None before the model is loaded.
-        n_judged: Answers that a judge has said something of, summed over judges.
-        n_to_judge: The same in all; None before the model is loaded.
-        judged_per_s: Judged answers per second over the last `_RECENT`; None before there are two.
-        losses: ``(step, loss)``, newest last, at most `N_LOSSES`.
-        tokens_per_s: Training throughput at the last step; None before.
-        started_t: When the worker began, seconds since 1970; None before.
-        eta_s: Seconds left, from the pace of steps and answers so far; None while unknown.
+        losses: ``(step, loss)``, ascending steps; what a resumed run repeats stands once.
+        tokens_per_s: Training throughput over the last steps, real tokens; None before.
+        gpu_mem_gib: Most GPU memory that a step allocated, GiB; None without a GPU.
+        attempts: Every worker's turn, oldest first.
+        started_t: When the newest one began, seconds since 1970; None before.
+        eta_s: Seconds left, from the measured pace of steps, answers and judgements; None while unknown.
+        quiet_s: Seconds since the last sign of life: an event, a line of the log, a beat; None before the first.
         log: The worker log's last lines, inert text.
     """
 
     status: RunStatus
     position: int | None = None
+    phases: tuple[Phase, ...] = ()
     n_answers: int = 0
-    n_answers_planned: int | None = None
-    n_judged: int = 0
-    n_to_judge: int | None = None
-    judged_per_s: float | None = None
     losses: tuple[tuple[int, float], ...] = ()
     tokens_per_s: float | None = None
+    gpu_mem_gib: float | None = None
+    attempts: tuple[Attempt, ...] = ()
     started_t: float | None = None
     eta_s: float | None = None
+    quiet_s: float | None = None
     log: str = ""
-
-    @property
-    def progress(self) -> float:
-        """Share of the work done, 0-1: the mean of steps and answers, where known."""
-        parts = [
-            done / planned
-            for done, planned in ((self.status.step or 0, self.status.total_steps), (self.n_answers, self.n_answers_planned))
-            if planned
-        ]
-        return min(1.0, sum(parts) / len(parts)) if parts else 0.0
 
 
 @dataclass(slots=True)
-class _Reading:
-    """What was read of one run's worker files so far."""
+class _Watched:
+    """What is remembered of a run at work."""
 
-    offsets: dict[str, int] = field(default_factory=dict)
-    losses: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=N_LOSSES))
-    step_gaps: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    last_metric: tuple[int, float] | None = None
-    tokens_per_s: float | None = None
-    n_answers: int = 0
-    n_judged: int = 0
-    judge_ids: set[str] = field(default_factory=set)
-    counted: dict[bytes, bytes] = field(default_factory=dict)  # by judge, the metric whose judgements are counted: its first
-    judged_t: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    sampled: list[tuple[int, float]] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    started_t: float | None = None
+    reading: Reading = field(default_factory=Reading)
+    shared: Reading = field(default_factory=Reading)
+    mine: Reading = field(default_factory=Reading)  # what this attempt samples of the shared answers
+    shared_by: tuple[str, int] = ("", 0)  # whose these two are: the shared run and the attempt
+    scheduled: tuple[int, frozenset[int] | None] | None = None  # of how many rows
+    losses: tuple[tuple[int, float], ...] = ()
 
 
-_readings: dict[str, _Reading] = {}
+_watched: dict[str, _Watched] = {}
 _lock = threading.Lock()
 
 
-def active_runs(home: Home, *, log_lines: int = 12) -> list[LiveRun]:
+def active_runs(home: Home, statuses: Sequence[RunStatus] | None = None, *, log_lines: int = 12) -> list[LiveRun]:
     """Runs with a worker first, then the queue, each in its order.
 
     Args:
         home: The home.
+        statuses: Of its runs, in the order of the queue, where the caller has looked already.
         log_lines: How many lines of the worker's log come along.
     """
-    statuses = list_runs(home)
+    statuses = list_runs(home) if statuses is None else statuses
     with _lock:
-        active = [_live(home.runs / s.run_id, s, log_lines) for s in statuses if s.active]
+        active = [_live(home, s, log_lines) for s in statuses if s.active]
         wanted = {str(home.runs / s.run_id) for s in statuses if s.active}
-        for path in [p for p in _readings if p.startswith(f"{home.runs}{os.sep}") and p not in wanted]:
-            del _readings[path]
+        for path in [p for p in _watched if p.startswith(f"{home.runs}{os.sep}") and p not in wanted]:
+            del _watched[path]
     queued = [s for s in statuses if s.state == "queued"]
     return active + [LiveRun(status, position) for position, status in enumerate(queued, 1)]
 
 
-def _live(run_dir: Path, status: RunStatus, log_lines: int) -> LiveRun:
-    reading = _readings.setdefault(str(run_dir), _Reading())
-    for path in sorted((run_dir / "events").glob("worker-*.jsonl")):
-        try:
-            _read_on(path, reading)
-        except OSError:
-            continue
-    planned = reading.facts.get("n_answers_planned")
+def resume_step(run_dir: Path) -> int:
+    """The step that a resumed run would go on from; 0 = it begins anew.
+
+    Sizes are compared, not digests, so that a page is quick; `em_core.checkpoints.resume_point` has the last word.
+    """
+    for found in reversed(complete_checkpoints(run_dir)):
+        if read_complete(run_dir / RESUME / found.path.name) is not None:
+            return found.step
+    return 0
+
+
+def quiet_s(run_dir: Path, now: float | None = None) -> float | None:
+    """Seconds since the last sign of life: an event, a line of the log, or a beat; None before the first."""
+    heard = [_mtime(path) for path in (run_dir / "worker.log", run_dir / "alive", *(run_dir / "events").glob("worker-*.jsonl"))]
+    last = max((t for t in heard if t is not None), default=None)
+    return None if last is None else max(0.0, (time.time() if now is None else now) - last)
+
+
+def _live(home: Home, status: RunStatus, log_lines: int) -> LiveRun:
+    run_dir, now = home.runs / status.run_id, time.time()
+    watched = _watched.setdefault(str(run_dir), _Watched())
+    reading = watched.reading.read(run_dir / "events", "worker-*.jsonl")
+    phases = phases_of(reading, dict(status.phases), _counts(home, run_dir, watched), now)
+    if len(watched.losses) != len(reading.losses) or watched.losses[-1:] != tuple(reading.losses[-1:]):
+        watched.losses = tuple(reading.losses)
     return LiveRun(
         status,
         None,
-        reading.n_answers,
-        planned,
-        reading.n_judged,
-        planned * len(reading.judge_ids) if planned is not None else None,
-        _rate(reading.judged_t),
-        tuple(reading.losses),
-        reading.tokens_per_s,
-        reading.started_t,
-        _eta_s(status, reading) if status.active else None,
-        log_tail(run_dir / "worker.log", log_lines),
+        phases,
+        sum(reading.n_answers.values()),
+        watched.losses,
+        statistics.median(reading.tokens_per_s) if reading.tokens_per_s else None,
+        reading.gpu_mem_gib,
+        tuple(reading.attempts),
+        reading.attempts[-1].started_t if reading.attempts else None,
+        time_left(phases) if status.state == "running" else None,
+        quiet_s(run_dir, now),
+        log_tail(run_dir / "worker.log", log_lines) if log_lines else "",
     )
 
 
-def _read_on(path: Path, reading: _Reading) -> None:
-    offset = reading.offsets.get(path.name, 0)
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size < offset:
-            offset = 0
-        file.seek(offset)
-        rest = b""
-        while block := file.read(_BLOCK):
-            data = rest + block
-            end = data.rfind(b"\n") + 1
-            for line in data[:end].split(b"\n"):
-                _note(line, reading)
-            rest, offset = data[end:], offset + end
-    reading.offsets[path.name] = offset
+def _counts(home: Home, run_dir: Path, watched: _Watched) -> Counts:
+    """Which answers are planned, and those of the starting model, which runs share."""
+    facts = watched.reading.facts
+    n_rows, attempt = facts.get("n_rows"), watched.reading.attempts[-1].number if watched.reading.attempts else 0
+    if isinstance(n_rows, int) and (watched.scheduled is None or watched.scheduled[0] != n_rows):
+        watched.scheduled = (n_rows, _schedule(run_dir, n_rows))
+    shared_by = (str(facts.get("baseline_run_id") or ""), attempt)
+    if shared_by != watched.shared_by:
+        watched.shared, watched.mine, watched.shared_by = Reading(), Reading(), shared_by
+    scheduled = watched.scheduled[1] if watched.scheduled else None
+    if not shared_by[0]:
+        return Counts(scheduled)
+    try:
+        folder = home.run_dir(shared_by[0]) / "events"
+    except EMError:  # not a name of ours: damaged facts
+        return Counts(scheduled)
+    mine = watched.mine.read(folder, f"from-{run_dir.name}-{attempt}.jsonl")
+    return Counts(scheduled, watched.shared.read(folder, "*.jsonl"), mine)
 
 
-def _note(line: bytes, reading: _Reading) -> None:
-    kind = line[10:22]  # lines open with {"kind": "…
-    if kind.startswith(b'response"'):
-        reading.n_answers += 1
-    elif kind.startswith(b'judgement"'):
-        _note_judgement(line, reading)
-    elif kind.startswith((b'metric"', b'generation"', b'run_facts"', b'state"', b'judge"')):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return
-        if isinstance(event, dict):
-            _note_event(event, reading)
-
-
-def _note_judgement(line: bytes, reading: _Reading) -> None:
-    """Count one metric of each judge, so that an answer counts once; read without JSON, for there are many."""
-    start = line.find(b'"judge_id": "') + 13
-    middle = line.find(b'", "metric": "', start)
-    end = line.find(b'"', middle + 14)
-    if min(start - 13, middle, end) < 0:
-        return
-    judge, metric = line[start:middle], line[middle + 14 : end]
-    if reading.counted.setdefault(judge, metric) != metric:
-        return
-    reading.n_judged += 1
-    t = line.find(b'"t": ') + 5
-    with contextlib.suppress(ValueError):
-        reading.judged_t.append(float(line[t : line.find(b",", t)]))
-
-
-def _rate(times: deque[float]) -> float | None:
-    """Events per second."""
-    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
-
-
-def _note_event(event: dict[str, Any], reading: _Reading) -> None:
-    kind, t = event.get("kind"), event.get("t")
-    if kind == "metric" and isinstance(event.get("step"), int) and isinstance(t, (int, float)):
-        if isinstance(event.get("loss"), (int, float)):
-            reading.losses.append((event["step"], float(event["loss"])))
-        if reading.last_metric and event["step"] > reading.last_metric[0]:
-            reading.step_gaps.append((t - reading.last_metric[1]) / (event["step"] - reading.last_metric[0]))
-        reading.last_metric = (event["step"], t)
-        reading.tokens_per_s = event.get("tokens_per_s")
-    elif kind == "generation":
-        reading.sampled.append((int(event.get("n_responses") or 0), float(event.get("wall_s") or 0.0)))
-    elif kind == "run_facts":
-        reading.facts = event
-    elif kind == "judge":
-        reading.judge_ids.add(str(event.get("judge_id")))
-    elif kind == "state" and event.get("phase") == "run" and event.get("state") == "running":
-        reading.started_t = t
-        reading.last_metric = None
-        reading.step_gaps.clear()
-
-
-def _eta_s(status: RunStatus, reading: _Reading, now: float | None = None) -> float | None:
-    """Steps left at the median pace (which leaves out the pauses at checkpoints), plus answers left at theirs."""
-    total, planned = status.total_steps, reading.facts.get("n_answers_planned")
-    if not total or not reading.step_gaps:
+def _schedule(run_dir: Path, n_rows: int) -> frozenset[int] | None:
+    try:
+        spec = RunSpec.model_validate(json.loads((run_dir / "spec.json").read_text())["spec"])
+        return frozenset(schedule.checkpoint_steps(n_rows, spec.train, spec.checkpoints))
+    except (OSError, ValueError, KeyError, TypeError, EMError):
         return None
-    step = reading.last_metric[0] if reading.last_metric else 0
-    left = max(0, total - step) * statistics.median(reading.step_gaps)
-    answers_left = max(0, (planned or 0) - reading.n_answers)
-    n, wall = (sum(column) for column in zip(*reading.sampled, strict=True)) if reading.sampled else (0, 0.0)
-    if answers_left and n:
-        left += answers_left * wall / n
-    elif answers_left and step < total:
-        return None  # no checkpoint sampled yet: an estimate without the answers would be far too short
-    since = (now if now is not None else time.time()) - reading.last_metric[1] if reading.last_metric and step < total else 0.0
-    return max(1.0, left - min(max(0.0, since), statistics.median(reading.step_gaps)))
+
+
+def _mtime(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

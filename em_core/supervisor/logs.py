@@ -13,6 +13,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 def inert(text: str) -> str:
     """`text` without terminal escapes, control characters and text-direction marks; a progress bar
     that redraws its line by a carriage return is reduced to what it shows last."""
+    if _CONTROL.search(text) is None:
+        return text
     text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
     lines = (line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
     return "\n".join(_CONTROL.sub("", line) for line in lines)

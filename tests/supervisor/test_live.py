@@ -1,8 +1,10 @@
-"""Progress, pace and time left, from the event files as they grow."""
+"""Phases with their own progress, pace and time left, from the event files as they grow."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,12 @@ import pytest
 
 from em_core.lease import Lease
 from em_core.supervisor.launch import launch
-from em_core.supervisor.live import LiveRun, active_runs
+from em_core.supervisor.live import LiveRun, active_runs, quiet_s
+from em_core.supervisor.live_reading import N_LOSSES
+from em_core.supervisor.phases import Phase
 from tests.supervisor.conftest import Bench
+
+AGO_S = 1000
 
 
 class Running:
@@ -21,31 +27,61 @@ class Running:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        [launched] = launch(bench.home, [bench.spec()], start=False)
+        checkpoints = {"at_steps": [50, 100]}
+        [launched] = launch(bench.home, [bench.spec(train={"max_steps": 100}, checkpoints=checkpoints)], start=False)
         self.folder: Path = bench.home.run_dir(launched.run_id)
         self.lease = Lease(self.folder / "lease")
         assert self.lease.acquire()
-        self.start = time.time() - 1000
-        self.write("state", 0, phase="run", state="running", attempt=1)
-        self.write("judge", 1, judge_id="organism-x")
-        self.write("run_facts", 2, total_steps=100, n_answers_planned=40)
+        self.start, self.attempt = time.time() - AGO_S, 1
+        self.begin(0)
+
+    def begin(self, at_s: float, attempt: int = 1, loaded: bool = True, baseline: str = "") -> None:
+        self.attempt = attempt
+        self.write("state", at_s, phase="run", state="running", attempt=attempt)
+        self.write("judge", at_s + 1, judge_id="organism-x")
+        if loaded:
+            facts = {"total_steps": 100, "n_answers_planned": 40, "n_checkpoints": 2, "n_rows": 40, "baseline_run_id": baseline}
+            self.write("run_facts", at_s + 2, **facts, attempt=attempt)
 
     def write(self, kind: str, at_s: float, **fields: Any) -> None:
-        with (self.folder / "events" / "worker-1.jsonl").open("a") as file:
+        self.append(self.folder / "events" / f"worker-{self.attempt}.jsonl", kind, at_s, **fields)
+
+    def append(self, path: Path, kind: str, at_s: float, **fields: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
             file.write(json.dumps({"kind": kind, "t": self.start + at_s, **fields}) + "\n")
 
-    def steps(self, first: int, last: int, at_s: float, pace_s: float) -> None:
+    def state(self, phase: str, state: str, at_s: float) -> None:
+        self.write("state", at_s, phase=phase, state=state, attempt=self.attempt)
+
+    def steps(self, first: int, last: int, at_s: float, pace_s: float, loss: float = 3.0) -> None:
+        if first == 1:
+            self.state("train", "running", at_s)
         for step in range(first, last + 1):
-            self.write("metric", at_s + (step - first) * pace_s, step=step, loss=3 - step / 100, tokens_per_s=500.0)
+            self.write("metric", at_s + (step - first) * pace_s, step=step, loss=loss - step / 100, tokens_per_s=500.0)
+
+    def answers(self, step: int, first_s: float, last_s: float, n: int = 20) -> None:
+        for i in range(n):
+            self.write("response", first_s + (last_s - first_s) * (i + 1) / n, response_id=f"{step}-{i}", step=step, text="x")
 
     def checkpoint(self, step: int, at_s: float, wall_s: float, n: int = 20) -> None:
-        for i in range(n):
-            self.write("response", at_s + wall_s, response_id=f"{step}-{i}")
+        self.state("evaluate", "running", at_s)
+        self.answers(step, at_s, at_s + wall_s, n)
         self.write("generation", at_s + wall_s, step=step, n_responses=n, wall_s=wall_s)
+
+    def judged(self, step: int, at_s: float, every_s: float, n: int = 20) -> None:
+        for i in range(n):
+            for metric in ("alignment", "coherence"):
+                self.write(
+                    "judgement", at_s + i * every_s, response_id=f"{step}-{i}", judge_id="organism-x", metric=metric, value=5.0
+                )
 
     def live(self) -> LiveRun:
         [run] = active_runs(self.bench.home)
         return run
+
+    def phase(self, name: str) -> Phase:
+        return next(phase for phase in self.live().phases if phase.name == name)
 
 
 @pytest.fixture
@@ -57,18 +93,123 @@ def running(bench: Bench) -> Iterator[Running]:
         made.lease.release()
 
 
-def test_time_left_counts_steps_at_their_pace_and_answers_at_theirs(running: Running) -> None:
-    assert (running.live().eta_s, running.live().progress) == (None, 0.0)
+def test_nothing_is_claimed_before_it_is_measured(running: Running) -> None:
+    live = running.live()
+    load, train, sample, judge = live.phases
+    assert live.eta_s is None
+    assert (load.state, load.took_s) == ("finished", pytest.approx(2))
+    assert (train.state, train.done, train.total, train.eta_s) == ("waiting", 0, 100, None)
+    assert (sample.state, sample.done, sample.total, sample.eta_s) == ("waiting", 0, 40, None)
+    assert (judge.state, judge.done, judge.total, judge.eta_s) == ("waiting", 0, 40, None)
+    assert [phase.share for phase in live.phases] == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_a_model_that_loads_has_no_totals_yet(running: Running) -> None:
+    running.begin(500, attempt=2, loaded=False)
+    load, train, sample, judge = running.live().phases
+    assert (load.state, load.at_work, load.share) == ("running", True, 0.0)
+    assert load.took_s == pytest.approx(AGO_S - 500, abs=5)
+    assert (train.total, sample.total, judge.total) == (None, None, None)
+
+
+def test_each_phase_has_the_time_left_of_its_own_pace(running: Running) -> None:
     running.steps(1, 50, at_s=10, pace_s=2)
+    assert running.phase("train").eta_s == pytest.approx(50 * 2, abs=2.1)
     assert running.live().eta_s is None, "no answer was sampled yet: without them the estimate would be far too short"
     running.checkpoint(50, at_s=110, wall_s=30)
+    assert running.live().eta_s is None, "nothing was judged yet"
+    running.judged(50, at_s=112, every_s=0.5)
     running.steps(51, 60, at_s=142, pace_s=2)
     live = running.live()
-    assert live.eta_s == pytest.approx(40 * 2 + 20 * 1.5, abs=2.1), "the pause at the checkpoint is no step"
-    assert live.progress == pytest.approx((0.6 + 0.5) / 2)
-    assert (live.n_answers, live.n_answers_planned, live.n_to_judge) == (20, 40, 40)
+    _, train, sample, judge = live.phases
+    assert train.eta_s == pytest.approx(40 * 2, abs=2.1), "the pause at the checkpoint is no step"
+    assert sample.eta_s == pytest.approx(20 * 1.5)
+    assert (judge.done, judge.total) == (20, 40)
+    assert judge.per_s == pytest.approx(2.0)
+    assert live.eta_s == pytest.approx(train.eta_s + sample.eta_s + 20 / 2.0), "the last answers are judged after all else"
+    assert (train.share, sample.share, judge.share) == (0.6, 0.5, 0.5)
+    assert (train.at_work, sample.at_work) == (True, False)
     assert live.losses[-1] == (60, pytest.approx(2.4))
     assert live.tokens_per_s == 500
+
+
+def test_answers_that_come_are_a_pace_before_the_checkpoint_is_through(running: Running) -> None:
+    running.steps(1, 50, at_s=10, pace_s=2)
+    running.state("evaluate", "running", 110)
+    running.answers(50, first_s=110, last_s=120, n=10)
+    sample, train = running.phase("sample"), running.phase("train")
+    assert (sample.per_s, sample.eta_s) == (pytest.approx(1.0), pytest.approx(30))
+    assert (sample.at_work, train.at_work) == (True, False)
+
+
+def test_a_pause_of_the_judge_is_not_its_pace(running: Running) -> None:
+    running.judged(50, at_s=10, every_s=0.1)
+    running.judged(100, at_s=600, every_s=0.1)
+    assert running.phase("judge").per_s == pytest.approx(39 / (38 * 0.1 + 1.0))
+
+
+def test_bars_only_fall_when_a_run_is_resumed(running: Running) -> None:
+    seen: list[tuple[float, ...]] = []
+
+    def look() -> None:
+        seen.append(tuple(phase.share for phase in running.live().phases))
+
+    look()
+    running.steps(1, 50, 10, 1)
+    look()
+    running.checkpoint(50, 60, 20)
+    look()
+    running.judged(50, 61, 0.1)
+    running.steps(51, 70, 81, 1)
+    look()
+    running.state("evaluate", "running", 101)
+    running.answers(70, 101, 105, n=10)  # a stop was asked for: a checkpoint that was not planned
+    look()
+    assert all(b >= a for before, after in itertools.pairwise(seen) for a, b in zip(before, after, strict=True)), seen
+    assert running.phase("sample").extra == 10
+    assert running.phase("sample").share == 0.5, "answers beside the plan do not fill its bar"
+    running.begin(200, attempt=2)
+    running.write("checkpoint", 203, step=50)
+    assert running.phase("train").share == 0.5
+    assert running.phase("sample").share == 0.5, "answers that are there are not sampled again"
+
+
+def test_losses_that_a_resumed_run_repeats_stand_once_and_are_the_new_ones(running: Running) -> None:
+    running.steps(1, 70, at_s=10, pace_s=1)
+    running.begin(200, attempt=2)
+    assert running.live().losses[-1][0] == 70, "until it is known where it goes on"
+    running.write("checkpoint", 203, step=50)
+    assert running.live().losses[-1][0] == 50
+    running.state("train", "running", 204)
+    running.steps(51, 55, at_s=205, pace_s=1, loss=9.0)
+    live = running.live()
+    assert [step for step, _ in live.losses] == list(range(1, 56))
+    assert live.losses[50] == (51, pytest.approx(9 - 0.51))
+    assert [(a.number, a.from_step) for a in live.attempts] == [(1, 0), (2, 50)]
+    running.begin(300, attempt=10)
+    running.state("train", "running", 303)
+    assert running.live().losses == (), "begun anew: no resume point was left"
+
+
+def test_the_tenth_attempt_is_read_after_the_second(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    for attempt in (2, 10):
+        running.begin(100 * attempt, attempt=attempt)
+    assert [attempt.number for attempt in running.live().attempts] == [1, 2, 10]
+
+
+def test_answers_of_the_starting_model_count_where_they_are_kept(running: Running) -> None:
+    base = running.bench.home.runs / "base-m-1" / "events"
+    running.begin(100, attempt=2, baseline="base-m-1")
+    running.state("evaluate", "running", 103)
+    name = f"from-{running.folder.name}-2.jsonl"
+    for i in range(10):
+        running.append(base / name, "response", 103 + i + 1, response_id=f"0-{i}", step=0)
+    sample, judge = running.phase("sample"), running.phase("judge")
+    assert (sample.done, sample.total, judge.total) == (10, 60, 60)
+    assert sample.per_s == pytest.approx(1.0)
+    for judge_id in ("organism-x", "another's"):
+        running.append(base / name, "judgement", 120, response_id="0-1", judge_id=judge_id, metric="alignment")
+    assert running.phase("judge").done == 1
 
 
 def test_judged_answers_are_counted_once_each_however_they_look(running: Running) -> None:
@@ -77,19 +218,19 @@ def test_judged_answers_are_counted_once_each_however_they_look(running: Running
             running.write(
                 "judgement", 5, response_id=response, judge_id="organism-x", metric=metric, raw_reply='"metric": "alignment"'
             )
-    running.write("response", 6, response_id="c", text='{"kind": "judgement", "metric": "alignment"}')
-    live = running.live()
-    assert (live.n_judged, live.n_answers) == (2, 1)
+    running.write("response", 6, response_id="c", text='{"kind": "judgement", "metric": "alignment", "step": 7}')
+    assert (running.phase("judge").done, running.live().n_answers) == (2, 1)
 
 
-def test_judges_of_other_metrics_are_counted_too_and_at_which_pace(running: Running) -> None:
+def test_judges_of_other_metrics_are_counted_too(running: Running) -> None:
+    running.write("judge", 1, judge_id="v")
     for at_s, response in enumerate(("a", "b", "c")):
         running.write("judgement", 10 + at_s, response_id=response, judge_id="v", metric="verdict", verdict="ALIGNED")
         for metric in ("coherence", "alignment"):
-            running.write("judgement", 10 + at_s, response_id=response, judge_id="s", metric=metric, value=5.0)
-    live = running.live()
-    assert live.n_judged == 6
-    assert live.judged_per_s == pytest.approx(5 / 2)
+            running.write("judgement", 10 + at_s, response_id=response, judge_id="organism-x", metric=metric, value=5.0)
+    judge = running.phase("judge")
+    assert (judge.done, judge.total) == (6, 80)
+    assert judge.per_s == pytest.approx(5 / 2)
 
 
 def test_torn_last_line_is_read_when_it_is_whole(running: Running) -> None:
@@ -101,6 +242,27 @@ def test_torn_last_line_is_read_when_it_is_whole(running: Running) -> None:
         file.write(' done"}\n')
     assert running.live().n_answers == 1
     assert running.live().n_answers == 1
+
+
+def test_a_long_run_keeps_its_first_and_newest_losses(running: Running) -> None:
+    lines = "".join(
+        json.dumps({"kind": "metric", "t": running.start + step, "step": step, "loss": 1.0}) + "\n"
+        for step in range(1, 3 * N_LOSSES)
+    )
+    with (running.folder / "events" / "worker-1.jsonl").open("a") as file:
+        file.write(lines)
+    losses = running.live().losses
+    assert len(losses) <= N_LOSSES
+    assert losses[0][0] < 10
+    assert losses[-1][0] == 3 * N_LOSSES - 1
+
+
+def test_quiet_is_the_time_since_an_event_a_log_line_or_a_beat(running: Running) -> None:
+    now = time.time() + 600
+    assert quiet_s(running.folder, now) == pytest.approx(600, abs=5)
+    (running.folder / "worker.log").write_text("step\n")
+    os.utime(running.folder / "worker.log", (now - 60, now - 60))
+    assert quiet_s(running.folder, now) == pytest.approx(60, abs=5)
 
 
 def test_ended_run_is_no_longer_shown(running: Running) -> None:
