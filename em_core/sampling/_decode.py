@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache
 
+from em_core import alive
 from em_core.sampling._cache import SlotCache
 from em_core.sampling._limits import BUCKET_CPU, BUCKET_GPU, PREFILL_TOKENS_CPU, PREFILL_TOKENS_GPU
 from em_core.sampling._model import Masks
@@ -163,6 +164,7 @@ class Decoder:
         self._cache.fill(slots, cache, source, width)
 
     def _step(self, width: int, sampled: bool, nucleus: bool) -> None:
+        alive.beat()
         state = self._state
         width = min(self._cache.capacity, self._rounded(width))
         self._cache.look(state["position"], width)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from em_core import gpu_budget
 from em_core.sampling._limits import rows_on_cpu, rows_on_gpu
 
 
@@ -23,6 +24,10 @@ def rows_that_fit(config: Any, dtype: torch.dtype, device: torch.device, columns
     kv = kv_bytes_per_token(config, dtype)
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
+        given = gpu_budget.gib()
+        if given is not None:  # this process has a share of the GPU
+            share = int((given - gpu_budget.LIBRARIES_GIB) * 2**30)
+            free, total = min(free, share - torch.cuda.memory_reserved(device)), min(total, share)
         inner = getattr(text, "intermediate_size", 4 * text.hidden_size)
         return rows_on_gpu(free, total, columns, kv, text.hidden_size, inner, text.vocab_size, dtype.itemsize)
     import psutil

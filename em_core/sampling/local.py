@@ -116,7 +116,9 @@ class LocalSampler:
             torch.cuda.empty_cache()
         if size == 1:
             raise WorkFailed(
-                "sampling: one answer alone does not fit the memory", "lower max_tokens, use a smaller model, or free the GPU"
+                "sampling: one answer alone does not fit the memory",
+                "lower max_tokens, use a smaller model, or free the GPU",
+                "cuda_oom" if device.type == "cuda" else "host_oom",
             )
         self.batch_size = size // 2
         return size // 2
@@ -127,6 +129,7 @@ class LocalSampler:
             raise WorkFailed(
                 f"question {row.prompt.question_set}/{row.prompt.question_id}: the model gave NaN or infinite logits",
                 "the weights have diverged: lower train.learning_rate, or train in bf16 or fp32 instead of fp16",
+                "not_a_number",
             )
         text = self._tokenizer.decode(finished.tokens, skip_special_tokens=True).strip()
         reason: Literal["stop", "length"] = "stop" if finished.stopped else "length"

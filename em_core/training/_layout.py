@@ -83,6 +83,7 @@ def choose(
         raise WorkFailed(
             f"one row of {max(lengths)} tokens needs about {best.estimate_gib:.1f} GiB, {budget_gib:.1f} GiB are free",
             "use train.precision = nf4, a smaller base model, a shorter train.max_length, or a larger GPU",
+            "cuda_oom",
         )
     return best  # the person fixed it, or the estimate is close: try
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from em_core.accidents import classify
 from em_core.checkpoints import WEIGHTS, sha256_of
-from em_core.errors import BadInput, WorkFailed
+from em_core.errors import BadInput, EMError, WorkFailed
 from em_core.spec import LoraSpec, RunSpec
 from em_core.training import TrainJob, _parent
 
@@ -150,7 +151,9 @@ def _base(source: str, spec: RunSpec, device: str, dtype: torch.dtype, safetenso
         )
     except torch.OutOfMemoryError as error:
         raise WorkFailed(
-            f"base model {spec.base_model!r} does not fit on the GPU", "use train.precision = nf4, or a smaller base model"
+            f"base model {spec.base_model!r} does not fit on the GPU",
+            "use train.precision = nf4, or a smaller base model",
+            "cuda_oom",
         ) from error
     except Exception as error:
         raise _not_loaded(source, spec, "base model", error) from error
@@ -160,7 +163,9 @@ def _base(source: str, spec: RunSpec, device: str, dtype: torch.dtype, safetenso
     return base
 
 
-def _not_loaded(source: str, spec: RunSpec, what: str, error: Exception) -> BadInput:
+def _not_loaded(source: str, spec: RunSpec, what: str, error: Exception) -> EMError:
+    if known := classify(error):
+        return WorkFailed(f"{what} {spec.base_model!r} could not be loaded: {known.message}", known.hint, known.cause)
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     place = f"{spec.base_model!r}" + (f" at revision {spec.revision!r}" if spec.revision else "")
     if Path(source).exists():
