@@ -14,6 +14,7 @@ from em_core.errors import WorkFailed
 from em_core.home import PROJECT, Home
 from em_core.lease import FD_VARIABLE, Lease, held
 from em_core.supervisor.logs import log_tail
+from em_core.supervisor.marks import PROOF_VARIABLE
 
 WAIT_S = 30.0
 _MAX_OUTPUT = 1 << 18
@@ -61,7 +62,7 @@ def ensure_running(home: Home, command: Sequence[str] | None = None) -> None:
     output = home.supervisor / "supervisor.out"
     if output.exists() and output.stat().st_size > _MAX_OUTPUT:
         output.unlink(missing_ok=True)
-    environment = {key: value for key, value in os.environ.items() if key != FD_VARIABLE}
+    environment = {key: value for key, value in os.environ.items() if key not in (FD_VARIABLE, PROOF_VARIABLE)}
     try:
         with output.open("ab") as out:
             process = subprocess.Popen(
