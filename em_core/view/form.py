@@ -167,10 +167,10 @@ def document(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     body = copy.deepcopy(dict(base))
     for field in fields():
         if field.path in values:
-            _set(body, field.path, _parsed(values[field.path], field))
+            put(body, field.path, _parsed(values[field.path], field))
     for path in PICKED:
         if path in values:
-            _set(body, path, values[path])
+            put(body, path, values[path])
     body["judges"] = [*body.get("judges", []), *values.get(FURTHER, [])]
     parent = body.get("parent") or {}
     if not parent.get("run"):
@@ -226,7 +226,8 @@ def _get(body: Any, path: str, default: Any) -> Any:
     return body
 
 
-def _set(body: dict[str, Any], path: str, value: Any) -> None:
+def put(body: dict[str, Any], path: str, value: Any) -> None:
+    """Set one field of a spec's dump by its dotted name."""
     *above, last = path.split(".")
     here: Any = body
     for part in above:
