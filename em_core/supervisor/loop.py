@@ -13,20 +13,19 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from em_core.errors import EMError
 from em_core.home import Home
 from em_core.lease import Lease
-from em_core.organism.models import is_organism
-from em_core.supervisor import control
-from em_core.supervisor.evidence import RunStatus, decide, queue_key, run_names, run_status
+from em_core.supervisor import notify
+from em_core.supervisor.evidence import RunStatus, queue_key, run_names, run_status
+from em_core.supervisor.filling import Filling
 from em_core.supervisor.launch import remove_leftovers
-from em_core.supervisor.marks import read_spawns
-from em_core.supervisor.slots import Slot, choose, find_slots
-from em_core.supervisor.spawning import spawn
+from em_core.supervisor.settling import Settling
+from em_core.supervisor.slots import Seat, Slot
 from em_core.supervisor.start import launch_lock
+from em_core.supervisor.watch import Patience, Watch
 
 log = logging.getLogger("em_core.supervisor")
 
@@ -52,7 +51,7 @@ class Publishes(Protocol):
 @dataclass
 class _Child:
     process: subprocess.Popen[bytes]
-    slot: Slot
+    seat: Seat
 
 
 class Supervisor:
@@ -65,6 +64,7 @@ class Supervisor:
         idle_s: Ends after this many seconds without anything to do.
         slots: Where runs are worked on; None = what the machine has.
         poll_s: Seconds between turns.
+        patience: How long a silent worker is waited for; None = as the environment says.
     """
 
     def __init__(
@@ -76,13 +76,12 @@ class Supervisor:
         idle_s: float = IDLE_S,
         slots: Sequence[Slot] | None = None,
         poll_s: float = POLL_S,
+        patience: Patience | None = None,
     ) -> None:
         self.home = home
         self.stopping = False
         self._publisher = publisher
-        self._worker_command = list(worker_command)
         self._idle_s, self._poll_s = idle_s, poll_s
-        self._slots = list(slots) if slots is not None else find_slots()
         self._children: dict[str, _Child] = {}
         self._open: set[str] = set()  # runs whose end is not recorded yet
         self._known: set[str] = set()
@@ -91,10 +90,13 @@ class Supervisor:
         self._busy_t = time.monotonic()
         self._publish_again_t, self._backoff_s = 0.0, 0.0
         self._complaints: dict[str, str] = {}
+        self._filling = Filling(home, worker_command, self._complain, slots)
+        self._settling = Settling(home, self._complain)
+        self._watch = Watch(home, patience or Patience.from_environment(), self._complain)
 
     def run(self, lease: Lease) -> None:
         """Turn until idle or told to end (`stopping`); releases `lease` in the end."""
-        log.info("started, pid %d, slots: %s", os.getpid(), ", ".join(slot.name for slot in self._slots))
+        log.info("started, pid %d, slots: %s", os.getpid(), ", ".join(slot.name for slot in self._filling.slots))
         with launch_lock(self.home) as lock:
             if lock.acquire() and (n := remove_leftovers(self.home)):
                 log.info("removed %d half-made run folders", n)
@@ -112,6 +114,7 @@ class Supervisor:
         """One turn; whether there was or is anything to do."""
         self._reap()
         active, queued = self._look()
+        self._watch.turn(active)
         self._fill_slots(active, queued)
         published = self._publish()
         return bool(active or queued or self._children or published)
@@ -134,10 +137,9 @@ class Supervisor:
         for run_id, child in list(self._children.items()):
             if (returncode := child.process.poll()) is None:
                 continue
-            del self._children[run_id]
-            log.info("%s: worker ended with %d", run_id, returncode)
+            if self._settling.died(self.home.runs / run_id, returncode, child.process.pid):
+                del self._children[run_id]  # and its slot is free
             self._open.add(run_id)
-            self._settle(self.home.runs / run_id, returncode)
 
     def _look(self) -> tuple[list[RunStatus], list[RunStatus]]:
         """Runs with a worker, and queued ones in order. Ended runs are looked at again only now and then."""
@@ -157,9 +159,11 @@ class Supervisor:
                 continue
             if status.state == "crashed" and not status.recorded:
                 if name not in self._children:  # else it is reaped next, and its exit code known
-                    self._settle(self.home.runs / name)
+                    self._settling.settle(self.home.runs / name)
             elif status.final:
-                self._open.discard(name)
+                if not self._settling.again(self.home.runs / name, status):
+                    self._open.discard(name)
+                    notify.ended(self.home, status)
             elif status.active:
                 active.append(status)
             else:
@@ -173,45 +177,10 @@ class Supervisor:
         except OSError:
             return 0
 
-    def _settle(self, run_dir: Path, returncode: int | None = None) -> None:
-        """Record the end of a run whose worker died; exactly once, because it is done under the run's lease."""
-        try:
-            with Lease(run_dir / "lease") as lease:
-                if not lease.acquire():
-                    return
-                status = decide(run_dir, held=False)
-                if status.state == "crashed" and not status.recorded:
-                    found = control.record_death(run_dir, status, returncode)
-                    log.warning("%s: crashed: %s", run_dir.name, found.reason)
-        except (EMError, OSError) as error:
-            self._complain(run_dir.name, f"its end could not be recorded: {error}")
-
     def _fill_slots(self, active: Sequence[RunStatus], queued: Sequence[RunStatus]) -> None:
-        taken = {child.slot.name for child in self._children.values()}
-        for status in active:
-            if status.run_id not in self._children:  # of an earlier supervisor, or started by hand
-                taken.add(self._slot_of(status, taken))
-        for status in queued:
-            toy = is_organism(status.base_model)
-            if status.run_id in self._children or (slot := choose(self._slots, taken, toy=toy)) is None:
-                continue
-            try:
-                process = spawn(self.home.runs / status.run_id, slot, self._worker_command)
-            except (EMError, OSError) as error:
-                self._complain(status.run_id, f"could not be started: {error}")
-                continue
-            if process is not None:
-                self._children[status.run_id] = _Child(process, slot)
-                taken.add(slot.name)
-                log.info("%s: started on %s, pid %d", status.run_id, slot.name, process.pid)
-
-    def _slot_of(self, status: RunStatus, taken: set[str]) -> str:
-        marks = read_spawns(self.home.runs / status.run_id)
-        name = str(marks[-1].get("slot", "")) if marks else ""
-        if name and name not in taken:
-            return name
-        slot = choose(self._slots, taken, toy=is_organism(status.base_model))
-        return slot.name if slot else ""
+        seats = {run_id: child.seat for run_id, child in self._children.items()}
+        for started in self._filling.fill(active, queued, seats):
+            self._children[started.run_id] = _Child(started.process, started.seat)
 
     def _publish(self, *, force: bool = False) -> bool:
         """One tick of the publisher; whatever goes wrong there never ends the loop. Whether it published."""

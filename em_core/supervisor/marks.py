@@ -22,8 +22,14 @@ PROOF_VARIABLE = "EM_WORKER_PROOF"
 """Environment variable of a worker and of every process that it starts."""
 
 
-def write_spawn(run_dir: Path, attempt: int, slot: str) -> dict[str, Any]:
+def write_spawn(run_dir: Path, attempt: int, slot: str, gpu_gib: float | None = None) -> dict[str, Any]:
     """Leave the mark of a start that is about to happen, and return it.
+
+    Args:
+        run_dir: The run.
+        attempt: Its attempt, from 1.
+        slot: Name of what it works on (`em_core.supervisor.slots.Seat.name`).
+        gpu_gib: Its budget on a GPU that it shares, GiB; None = it has what it works on alone.
 
     Raises:
         OSError: It could not be written.
@@ -32,6 +38,7 @@ def write_spawn(run_dir: Path, attempt: int, slot: str) -> dict[str, Any]:
         "t": time.time(),
         "attempt": attempt,
         "slot": slot,
+        "gpu_gib": gpu_gib,
         "supervisor_pid": os.getpid(),
         "token": uuid.uuid4().hex,
         "boot_id": kernel.boot_id(),

@@ -7,17 +7,17 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from em_core import requests
+from em_core import ranks, requests
 from em_core.events import next_attempt
 from em_core.home import PROJECT
 from em_core.lease import FD_VARIABLE, Lease
 from em_core.supervisor import control
 from em_core.supervisor.evidence import decide
 from em_core.supervisor.marks import PROOF_VARIABLE, write_spawn
-from em_core.supervisor.slots import Slot
+from em_core.supervisor.slots import Seat
 
 
-def spawn(run_dir: Path, slot: Slot, command: Sequence[str]) -> subprocess.Popen[bytes] | None:
+def spawn(run_dir: Path, seat: Seat, command: Sequence[str]) -> subprocess.Popen[bytes] | None:
     """Start the worker of a queued run.
 
     The lease is taken here and inherited by the worker, so the run is held from before the worker
@@ -26,7 +26,7 @@ def spawn(run_dir: Path, slot: Slot, command: Sequence[str]) -> subprocess.Popen
 
     Args:
         run_dir: The run.
-        slot: Where it works.
+        seat: What it works on; with several GPUs one process a GPU is started.
         command: The worker's command; the run's folder is appended.
 
     Returns:
@@ -47,12 +47,12 @@ def spawn(run_dir: Path, slot: Slot, command: Sequence[str]) -> subprocess.Popen
             control.end(run_dir, status, "stopped", "stopped before it began", cause="user")
             return None
         attempt = next_attempt(run_dir)
-        mark = write_spawn(run_dir, attempt, slot.name)
+        mark = write_spawn(run_dir, attempt, seat.name, seat.gpu_gib)
         ours = {"PYTHONUNBUFFERED": "1", FD_VARIABLE: str(lease.fileno()), PROOF_VARIABLE: mark["token"]}
-        environment = {**os.environ, **slot.environment(), **ours}
+        environment = {**os.environ, **seat.environment(), **ours}
         with (run_dir / "worker.log").open("ab") as out:
             return subprocess.Popen(
-                [*command, str(run_dir)],
+                [*ranks.command(command, max(1, seat.n_gpus)), str(run_dir)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
