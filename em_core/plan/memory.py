@@ -1,0 +1,206 @@
+"""What of a card's memory a run takes, by purpose, while it trains and while it samples; and whether that fits.
+
+Training's share is counted by `em_core.training.memory`. While sampling, the model, the adapter and the
+optimizer stay where they are; on top come pristine copies of the weights into which the adapter is merged,
+the key-value cache, and what one decoding step works with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from em_core.errors import EMError
+from em_core.sampling import _limits as limits
+from em_core.spec import RunSpec
+from em_core.training import _layout as layouts
+from em_core.training.memory import GIB, LIBRARIES_GIB, MemoryEstimate, ModelShape, estimate
+
+Fit = Literal["fits", "tight", "too_big", "unknown"]
+TIGHT = 0.9
+"""Above this share of a card a step can fail all the same: fragments, and rows longer than the mean."""
+STEP_GIB = 0.3
+"""What a decoding step takes besides what grows with its rows: masks, noise, kernels' workspaces."""
+COMPILE_FROM_STEPS = 200
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The memory of sampling.
+
+    Args:
+        rows: Answers decoded at once.
+        copies_gib: Pristine weights kept beside the merged ones, on the device.
+        cache_gib: Keys and values of all rows.
+        step_gib: What reading the prompts or one decoding step works with.
+    """
+
+    rows: int
+    copies_gib: float
+    cache_gib: float
+    step_gib: float
+
+    @property
+    def extra_gib(self) -> float:
+        """On top of what training keeps."""
+        return self.copies_gib + self.cache_gib + self.step_gib
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of one process, on its own device.
+
+    Args:
+        layout: How a training step is computed, as the trainer would choose it.
+        training: Peak of a training step.
+        sampling: What sampling adds to what stays; None where nothing is sampled.
+        compiled: Whether the layers are compiled.
+    """
+
+    layout: layouts.Layout
+    training: MemoryEstimate
+    sampling: Sampling | None
+    compiled: bool
+
+    @property
+    def train_gib(self) -> float:
+        """Peak that PyTorch allocates in training, as ``gpu_mem_gib`` of the run's metrics will say."""
+        return self.training.allocated_gib
+
+    @property
+    def sample_gib(self) -> float | None:
+        """Peak that PyTorch allocates in sampling, as ``gpu_mem_gib`` of the generations will say."""
+        return self._stays + self.sampling.extra_gib if self.sampling else None
+
+    @property
+    def peak_gib(self) -> float:
+        """What the process takes of its device at most, the libraries included."""
+        return max(self.train_gib, self.sample_gib or 0.0) + LIBRARIES_GIB
+
+    @property
+    def _stays(self) -> float:
+        t = self.training
+        return t.kept_gib + t.gradients_gib * (2 / 3)  # the masters' gradients stay, the adapter's own go with each step
+
+    def split(self) -> list[dict[str, str | float]]:
+        """One object a phase and part: phase (``training``, ``sampling``), part, gib."""
+        t = self.training
+        always = {"weights": t.weights_gib, "adapter": t.adapter_gib, "optimizer": t.optimizer_gib}
+        phases: dict[str, dict[str, float]] = {
+            "training": {
+                **always, "gradients": t.gradients_gib, "activations": t.activations_gib, "output head": t.head_gib,
+            }
+        }  # fmt: skip
+        if self.sampling:
+            s = self.sampling
+            phases["sampling"] = {
+                **always, "gradients": t.gradients_gib * (2 / 3), "merged copies": s.copies_gib, "key-value cache": s.cache_gib,
+                "decoding": s.step_gib,
+            }  # fmt: skip
+        return [
+            {"phase": phase, "part": part, "gib": round(gib, 3)}
+            for phase, parts in phases.items()
+            for part, gib in {**parts, "libraries": LIBRARIES_GIB}.items()
+            if gib > 0
+        ]
+
+
+def plan(
+    spec: RunSpec,
+    shape: ModelShape,
+    lengths: Sequence[int],
+    n_steps: int,
+    answers: int,
+    columns: int,
+    prompt_tokens: int,
+    room_gib: float,
+    cpu: bool,
+) -> Memory:
+    """Work out the layout and both peaks.
+
+    Args:
+        spec: The run.
+        shape: Its base model.
+        lengths: Tokens of the training rows, in the order of training.
+        n_steps: Optimizer steps.
+        answers: Answers of one checkpoint.
+        columns: Tokens of the longest prompt with its longest answer.
+        prompt_tokens: Tokens of all distinct prompts.
+        room_gib: Memory of the device.
+        cpu: Whether it is the CPU's.
+    """
+    train = spec.train
+    packed = train.padding_free == "on" or (train.padding_free == "auto" and not cpu)
+    lengths = [n for i, n in enumerate(lengths) if i % train.gpus == 0] if train.gpus > 1 else list(lengths)
+    own = train if train.gpus == 1 else share_of(spec)
+    budget = 0.92 * (room_gib - LIBRARIES_GIB)
+    try:
+        layout = layouts.choose(own, spec.lora, shape, lengths, budget, packed, cpu)
+    except EMError:  # too large whatever is chosen: show the smallest that there is
+        least = layouts.largest_batch(lengths, 1, packed)
+        need = estimate(shape, spec.lora, train.precision, least, True, optimizer=train.optimizer, cpu=cpu)
+        layout = layouts.Layout(1, own.effective_batch, packed, True, need.total_gib)
+    compiled = not cpu and not layout.checkpointing and n_steps >= COMPILE_FROM_STEPS and train.precision != "fp32"
+    training = estimate(
+        shape,
+        spec.lora,
+        train.precision,
+        layouts.largest_batch(lengths, layout.micro_batch, packed),
+        layout.checkpointing,
+        optimizer=train.optimizer,
+        packed=packed and not cpu,
+        compiled=compiled,
+        cpu=cpu,
+    )
+    sampling = _sampling(spec, shape, training, answers, columns, prompt_tokens, room_gib, cpu) if answers else None
+    return Memory(layout, training, sampling, compiled)
+
+
+def share_of(spec: RunSpec) -> layouts.TrainSpec:
+    """The recipe as one of several GPUs sees it: its part of every batch."""
+    train = spec.train
+    rows = max(1, train.effective_batch // train.gpus)
+    batch = next(size for size in range(min(train.batch_size, rows), 0, -1) if rows % size == 0)
+    return train.model_copy(update={"batch_size": batch, "grad_accumulation": rows // batch, "gpus": 1})
+
+
+def _sampling(
+    spec: RunSpec,
+    shape: ModelShape,
+    training: MemoryEstimate,
+    answers: int,
+    columns: int,
+    prompt_tokens: int,
+    room_gib: float,
+    cpu: bool,
+) -> Sampling:
+    wide = 4 if cpu or spec.train.precision == "fp32" else 2
+    kv = shape.kv_bytes(wide)
+    bucket = limits.BUCKET_CPU if cpu else limits.BUCKET_GPU
+    columns = -(-columns // bucket) * bucket
+    room = room_gib * GIB
+    free = max(0.0, room - (training.kept_gib + LIBRARIES_GIB) * GIB)
+    copies = 0.0 if spec.train.precision == "nf4" else float(shape.n_adapted(spec.lora) * wide)
+    if not cpu and copies > limits.COPIES_SHARE * free:
+        copies = 0.0  # they go into the machine's memory
+    if cpu:
+        fitting, most = limits.rows_on_cpu(free, columns, kv), limits.PREFILL_TOKENS_CPU
+    else:
+        fitting = limits.rows_on_gpu(free - copies, room, columns, kv, shape.hidden, shape.inner, shape.vocab, wide)
+        most = limits.PREFILL_TOKENS_GPU
+    rows = min(answers, spec.evaluation.batch_size or fitting)
+    width = shape.heads * shape.head_dim
+    repeated = 2 * columns * width * wide if shape.heads != shape.kv_heads else 0  # one layer's, for grouped heads
+    step = rows * (repeated + shape.vocab * (wide + 8)) + STEP_GIB * GIB
+    prefill = min(most, prompt_tokens) * (kv + (8 * shape.hidden + 4 * shape.inner) * wide)
+    if spec.train.precision == "nf4":
+        step += shape.hidden * shape.inner * wide
+    return Sampling(rows, copies / GIB, rows * columns * kv / GIB, max(step, prefill) / GIB)
+
+
+def fit(need_gib: float | None, total_gib: float) -> Fit:
+    """Whether a need fits a memory of this size."""
+    if need_gib is None or not total_gib:
+        return "unknown"
+    return "fits" if need_gib <= TIGHT * total_gib else "tight" if need_gib <= total_gib else "too_big"
