@@ -26,7 +26,18 @@ from em_core.organism.models import is_organism
 from em_core.spec import RunSpec
 from em_core.specs_io import complaints, documents, grid, judge_configs, writing
 
-__all__ = ["PRESETS", "Preset", "anchor", "command", "dump_yaml", "nearest_preset", "preset", "presets", "read_spec"]
+__all__ = [
+    "PRESETS",
+    "Preset",
+    "anchor",
+    "anchor_path",
+    "command",
+    "dump_yaml",
+    "nearest_preset",
+    "preset",
+    "presets",
+    "read_spec",
+]
 
 PRESETS = homes.PROJECT / "data" / "presets"
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -146,14 +157,14 @@ def _known(document: dict[str, Any]) -> dict[str, Any]:
 
 def anchor(spec: RunSpec) -> RunSpec:
     """The spec with its paths made independent of the working folder (names and Hub ids stay)."""
-    data = tuple(part.model_copy(update={"source": _path(part.source)}) for part in spec.data)
-    sets = tuple(use.model_copy(update={"name": _path(use.name)}) for use in spec.evaluation.question_sets)
+    data = tuple(part.model_copy(update={"source": anchor_path(part.source)}) for part in spec.data)
+    sets = tuple(use.model_copy(update={"name": anchor_path(use.name)}) for use in spec.evaluation.question_sets)
     evaluation = spec.evaluation.model_copy(update={"question_sets": sets})
-    return spec.model_copy(update={"data": data, "evaluation": evaluation, "base_model": _path(spec.base_model)})
+    return spec.model_copy(update={"data": data, "evaluation": evaluation, "base_model": anchor_path(spec.base_model)})
 
 
-def _path(source: str) -> str:
-    """Only what looks like a path: a folder that happens to be called ``organism-general`` is not meant."""
+def anchor_path(source: str) -> str:
+    """One path as `anchor` makes it. Only what looks like one: a folder that happens to be called ``organism-general`` is not meant."""
     return anchored(source) if "/" in source or source.endswith((".jsonl", *_SUFFIXES)) or source.startswith("~") else source
 
 
@@ -162,9 +173,9 @@ def dump_yaml(spec: RunSpec) -> str:
     return writing.to_yaml(spec)
 
 
-def command(spec: RunSpec) -> str:
-    """The command line that launches exactly this spec."""
-    return writing.to_command(spec, _single_presets())
+def command(spec: RunSpec, more: Sequence[str] = ()) -> str:
+    """The command line that launches exactly this spec, or with `more` (``key=[…]``) a grid around it."""
+    return writing.to_command(spec, _single_presets(), more)
 
 
 def nearest_preset(spec: RunSpec) -> tuple[str, RunSpec]:

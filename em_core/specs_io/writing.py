@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -84,7 +85,12 @@ def _flow(value: Any) -> str:
     return json.dumps(value)
 
 
-def to_command(spec: RunSpec, presets: dict[str, RunSpec]) -> str:
-    """The command that launches this spec: the preset that needs the fewest overrides, and those."""
+def to_command(spec: RunSpec, presets: dict[str, RunSpec], more: Sequence[str] = ()) -> str:
+    """The command that launches this spec: the preset that needs the fewest overrides, these, and `more`.
+
+    An override of a field that `more` sets too is left out.
+    """
     name, overrides = min(((name, differences(spec, preset)) for name, preset in presets.items()), key=lambda pair: len(pair[1]))
-    return " ".join(["python -m em_core launch", shlex.quote(name), *(f"--set {shlex.quote(each)}" for each in overrides)])
+    later = {each.partition("=")[0] for each in more}
+    kept = [each for each in overrides if each.partition("=")[0] not in later]
+    return " ".join(["python -m em_core launch", shlex.quote(name), *(f"--set {shlex.quote(each)}" for each in (*kept, *more))])

@@ -1,33 +1,47 @@
-"""Which recipe on which data? A form for one run, checked as you type, with its plan and its command."""
+"""Which recipe on which data? A form for one run or a grid of runs, checked as you type, with its plan and its command."""
 
 import streamlit as st
 
 from em_core import specs_io
 from em_core.view import form
-from pages.shared import core, fields, plan_panel, words
+from pages.shared import core, fields, plan_panel, sweep, words
 
 st.title("Launch")
-st.caption("Pick a preset, change what you like, see what it would do. The run goes on when the browser is closed.")
+st.caption(
+    "Pick a preset, change what you like, let fields vary for a sweep, and see what it would do. Runs go on when the browser is "
+    "closed."
+)
 
 with core.guarded():
     recipes = {recipe["name"]: recipe for recipe in fields.recipes() if recipe["n_runs"] == 1}
 if not recipes:
     words.empty_state("description", "No presets here", "`data/presets` is empty: restore it from the repository.")
     st.stop()
-preset = fields.preset(recipes)
-base = specs_io.read_spec(preset)[0].model_dump(mode="json")
+if (copied := fields.origin()) is not None:
+    name, base = copied
+else:
+    name = fields.preset(recipes)
+    base = specs_io.read_spec(name)[0].model_dump(mode="json")
 
 left, right = st.columns([3, 2], gap="large")
 with left:
-    form_area = fields.Form(preset, base)
+    picker = sweep.Picker(name, base)
+    form_area = fields.Form(name, base)
     body = form.document(base, form_area.values)
-    spec, wrong = form.check(body)
-    plan = None
-    if spec is not None:
-        plan, wrong = plan_panel.examine(spec)
+    spec, plan, found = None, None, None
+    if picker.axes:
+        found = sweep.examine(body, picker.axes)
+        wrong = picker.show_problems(found.wrong)
+    else:
+        spec, wrong = form.check(body)
+        if spec is not None:
+            plan, wrong = plan_panel.examine(spec)
     form_area.show_problems(wrong)
 
 with right:
+    if found is not None:
+        sweep.panel(body, picker.axes, found)
+        st.stop()
     again = False
     ready = spec is not None and not wrong
     if spec is not None and (twin := plan_panel.identical(spec)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,15 @@ import streamlit as st
 from em_core import datasets, judges, plugins, questions, sampling, specs_io, training
 from em_core.organism import models as organisms
 from em_core.specs_io import judge_configs
-from em_core.view import form
+from em_core.store import queries
+from em_core.view import form, spec_difference
 from em_core.view.form import FormField
+from em_core.view.inert import one_line
 from pages.shared.core import guarded, home
 from pages.shared.words import plain
+
+FROM = "from"
+"""Address parameter: the run whose spec fills the form."""
 
 
 @st.cache_data(show_spinner=False)
@@ -30,8 +36,39 @@ def preset(known: Mapping[str, Mapping[str, Any]]) -> str:
     return str(chosen)
 
 
+def origin() -> tuple[str, dict[str, Any]] | None:
+    """The run that fills the form (``?from=RUN``): its id and its spec, dumped; None = a preset does. Says which run it is.
+
+    Any run will do, also of the demonstration, a deleted judge or an older version; one without a readable spec is said.
+    """
+    run_id = st.query_params.get(FROM)
+    if not run_id:
+        return None
+    with guarded(stop=False):
+        row = queries.run(home(), run_id)
+        stored = row["spec_json"] if row is not None else None
+        path = home().run_dir(run_id) / "spec.json"  # launched, not yet published
+        if row is None and path.is_file():
+            stored = json.dumps(json.loads(path.read_bytes()).get("spec"))
+        _, spec = spec_difference.read(stored)
+        if row is not None and row.get("run_kind") == "imported":
+            spec = None
+        if spec is not None:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f":material/content_copy: Filled from the run **{plain(one_line(run_id))}**. Change what you like.")
+                st.page_link("observe/run.py", label="That run", icon=":material/science:", query_params={"run_id": run_id})
+                if st.button("Start from a preset instead", icon=":material/undo:", type="tertiary"):
+                    st.query_params.pop(FROM, None)
+                    st.rerun()
+            return run_id, spec.model_dump(mode="json")
+        why = "is not known here" if stored is None else "has no spec that this version can launch"
+        st.warning(f"Run **{plain(one_line(run_id))}** {why}. A preset fills the form.", icon=":material/link_off:")
+    return None
+
+
 @st.cache_data(show_spinner=False)
-def _suggestions() -> dict[str, list[str]]:
+def suggestions() -> dict[str, list[str]]:
+    """What is offered for fields that take any text, by dotted name."""
     return {
         "base_model": [
             *organisms.MODEL_NAMES,
@@ -125,7 +162,7 @@ class Form:
     def _widget(self, field: FormField) -> Any:
         value = self._start[field.path]
         common: dict[str, Any] = {"key": self._key(field.path), "help": plain(field.help), "persist_state": "session"}
-        options = list(field.choices) or _suggestions().get(field.path, [])
+        options = list(field.choices) or suggestions().get(field.path, [])
         if options:
             options = options if value in options else [*options, value]
             free = not field.choices

@@ -162,13 +162,14 @@ def at_step(rates: pd.DataFrame) -> pd.DataFrame:
 def narrow(rates: pd.DataFrame) -> pd.DataFrame:
     """Rows of the chosen experiments, runs, base models, domains and questions."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        rates = headline.questions(rates, _questions(rates))
+        rates = headline.questions(rates, questions(rates))
         for column, label in _COLUMNS.items():
             rates = _choose(rates, label, column)
     return rates
 
 
-def _questions(rates: pd.DataFrame) -> str:
+def questions(rates: pd.DataFrame) -> str:
+    """Which questions, in the URL: one of `headline.question_choices`."""
     options = headline.question_choices(rates)
     chosen = st.selectbox(
         "Questions",
