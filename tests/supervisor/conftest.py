@@ -38,11 +38,17 @@ class Bench:
             {"data": str(self.data), "experiment": behaviour, "name": f"run-{seed}", "train": {"seed": seed}, **fields}
         )
 
-    def supervise(self, *, slots: str = "cpu,cpu", idle_s: float = 600, wait: bool = True) -> subprocess.Popen[bytes]:
+    def supervise(
+        self, *, slots: str = "cpu,cpu", idle_s: float = 600, wait: bool = True, auto_resume: bool = False, **patience: float
+    ) -> subprocess.Popen[bytes]:
+        """Start a supervisor of fake workers; `patience` are fields of `watch.Patience`, in seconds."""
+        environment = {**os.environ, "EM_SLOTS": slots, "EM_AUTO_RESUME": str(int(auto_resume))}
+        if patience:
+            environment["EM_TEST_PATIENCE"] = json.dumps(patience)
         with (self.home.supervisor / "test.out").open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.supervisor.run_loop", "--home", str(self.home.root), "--idle-s", str(idle_s)],
-                cwd=PROJECT, env={**os.environ, "EM_SLOTS": slots}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             )  # fmt: skip
         self.processes.append(process)
         if wait:

@@ -5,17 +5,27 @@ steady        an answer every 20 ms until it is asked to stop
 die-early     ends with code 7 before its first event
 die-once      the same the first time, then quick
 fork          as steady, with a forked child that outlives it
+hang          begins and never says anything again; ends at SIGTERM with a last word
+stubborn      the same, and SIGTERM is ignored
+busy          says nothing, and reads and writes all the time, until it is asked to stop
+leave         kills itself, and leaves a stubborn child behind
+say-and-die   writes the run's name into its log and ends with code 1 (fails as the text says)
+segfault      dies of SIGSEGV
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
-from em_core.events import EventWriter, event_files
+from em_core import requests
+from em_core.events import EventWriter, next_attempt
 from em_core.lease import Lease
 from em_core.records import Response, RunState
 from em_core.supervisor.marks import read_spawns
@@ -29,7 +39,9 @@ def answer(number: int, attempt: int) -> Response:
 
 def main() -> int:
     run_dir = Path(sys.argv[1])
-    behaviour = json.loads((run_dir / "spec.json").read_text())["spec"]["experiment"]
+    spec = json.loads((run_dir / "spec.json").read_text())["spec"]
+    behaviour = spec["experiment"]
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     print("\x1b[31mfake worker\x1b[0m begins", flush=True)
     with Lease.for_worker(run_dir):
         first = len(read_spawns(run_dir)) == 1
@@ -39,21 +51,47 @@ def main() -> int:
         if behaviour == "fork" and os.fork() == 0:
             time.sleep(20)
             os._exit(0)
-        attempt = 1 + sum(path.name.startswith("worker-") for path in event_files(run_dir))
+        attempt = next_attempt(run_dir)
         with EventWriter(run_dir, f"worker-{attempt}") as events:
             events.write(RunState("run", "running", attempt=attempt), RunState("train", "running", attempt=attempt))
-            number, outcome = 0, "finished"
-            while True:
-                number += 1
-                events.write(answer(number, attempt))
-                if behaviour in ("quick", "die-once"):
-                    break
-                if (run_dir / "control" / "stop").exists() or (run_dir / "control" / "discard").exists():
-                    outcome = "stopped"
-                    break
-                time.sleep(0.02)
+            outcome = _work(run_dir, behaviour, spec["name"], attempt, events)
             events.write(RunState("train", outcome, attempt=attempt), RunState("run", outcome, attempt=attempt), sync=True)
     return 0
+
+
+def _work(run_dir: Path, behaviour: str, name: str, attempt: int, events: EventWriter) -> str:
+    if behaviour in ("hang", "stubborn"):
+        if behaviour == "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _sit_and_wait()
+    if behaviour == "leave":
+        stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
+        child = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE, start_new_session=True)
+        assert child.stdout is not None
+        child.stdout.readline()
+        (run_dir / "left").write_text(str(child.pid))
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "say-and-die":
+        print((run_dir.parent.parent / name).read_text(), flush=True)
+        os._exit(1)
+    if behaviour == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    for number in range(1, 1_000_000):
+        if behaviour == "busy":
+            (run_dir.parent.parent / "scratch").write_bytes(bytes(1 << 20))
+        else:
+            events.write(answer(number, attempt))
+        if behaviour in ("quick", "die-once"):
+            break
+        if requests.end_asked(run_dir):
+            return "stopped"
+        time.sleep(0.02)
+    return "finished"
+
+
+def _sit_and_wait() -> None:
+    while True:
+        time.sleep(60)
 
 
 if __name__ == "__main__":
