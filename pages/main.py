@@ -20,6 +20,7 @@ page = st.navigation(
         "": [st.Page("start/overview.py", title="Home", icon=":material/home:", default=True)],
         "Run": [
             st.Page("run/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch", visibility=changing),
+            st.Page("run/experiments.py", title="Experiments", icon=":material/labs:", url_path="experiments"),
             st.Page("run/live.py", title="Live", icon=":material/monitoring:", url_path="live", visibility=changing),
         ],
         "Observe": [

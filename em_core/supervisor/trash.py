@@ -27,9 +27,9 @@ from em_core.lease import Lease, held
 from em_core.store.publish import publish
 from em_core.supervisor.evidence import RunStatus, list_runs, run_status
 from em_core.supervisor.start import launch_lock, wake
-from em_core.supervisor.trash_entries import Trashed, entries, entry_of, folders, names, size_bytes, trash_dir
+from em_core.supervisor.trash_entries import Trashed, entries, entry_of, folders, names, size_bytes, trash_dir, trashed_ids
 
-__all__ = ["Trashed", "database_follows", "delete", "empty", "entries", "folder_of", "restore", "size_bytes"]
+__all__ = ["Trashed", "database_follows", "delete", "empty", "entries", "folder_of", "restore", "size_bytes", "trashed_ids"]
 
 log = logging.getLogger("em_core.supervisor")
 
@@ -184,7 +184,7 @@ def folder_of(home: Home, run_id: str) -> Path:
             f"{run_id}: belongs to the demonstration that ships with the workbench, which cannot be deleted",
             "set EM_NO_DEMO=1 to leave the demonstration out",
         )
-    if any(name.rpartition(".")[0] == run_id for name in names(home)):
+    if run_id in trashed_ids(home):
         raise BadInput(f"{run_id}: is in the trash already", f"`python -m em_core trash --restore {run_id}` brings it back")
     raise BadInput(f"run {run_id!r} is unknown", "`python -m em_core runs` lists the ids")
 

@@ -62,6 +62,11 @@ def entries(home: Home) -> list[Trashed]:
     return sorted((entry_of(trash_dir(home) / name) for name in names(home)), key=lambda e: (-e.deleted_t, e.name))
 
 
+def trashed_ids(home: Home) -> set[str]:
+    """Runs that are in the trash; only the names are looked at."""
+    return {name.rpartition(".")[0] for name in names(home)}
+
+
 def trash_dir(home: Home) -> Path:
     """The trash; it may not be there yet."""
     return home.runs / FOLDER

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -66,7 +67,7 @@ class Group:
     name: str
     members: tuple[Member, ...]
 
-    @property
+    @cached_property
     def varied(self) -> dict[str, tuple[Value, ...]]:
         """The knobs that its runs do not share, with their values."""
         return varied_of([member.fields for member in self.members if member.fields])
