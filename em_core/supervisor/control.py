@@ -1,4 +1,4 @@
-"""What a person does with a run: stop, save now, resume, retry; and the order of the queue."""
+"""What a person does with a run: stop, save now, resume, retry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from em_core.home import Home
 from em_core.lease import Lease, held, signed_pid
 from em_core.records import Phase, RunState, State
 from em_core.supervisor import failures
-from em_core.supervisor.evidence import RunStatus, decide, list_runs, run_status
+from em_core.supervisor.evidence import RunStatus, decide, run_status
 from em_core.supervisor.launch import Launched
 from em_core.supervisor.requeue import requeue
 from em_core.supervisor.start import ensure_running, wake
@@ -137,11 +137,6 @@ def retry(home: Home, run_id: str, *, smaller_batch: bool | None = None, start: 
         raise Busy(f"{run_id}: has not ended ({status.state})", f"`python -m em_core stop {run_id}` ends it")
     smaller = status.cause == "cuda_oom" if smaller_batch is None else smaller_batch
     return once_more(home, run_dir, smaller, start=start)
-
-
-def queue(home: Home) -> list[RunStatus]:
-    """The queued runs in the order in which they will be taken."""
-    return [status for status in list_runs(home) if status.state == "queued"]
 
 
 def end(run_dir: Path, status: RunStatus, state: State, reason: str, hint: str = "", cause: Cause = "") -> None:

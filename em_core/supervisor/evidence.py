@@ -234,8 +234,7 @@ def _identity(run_dir: Path) -> dict[str, Any]:
             "experiment": str(spec.get("experiment", "")),
             "base_model": str(spec.get("base_model", "")),
             "parent_run": str((spec.get("parent") or {}).get("run", "")),
-            "gpus": int(stored.get("needs", {}).get("gpus") or 1),
-            "gpu_gib": stored.get("needs", {}).get("gpu_gib"),
+            **_needs(stored.get("needs"), spec),
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -243,3 +242,13 @@ def _identity(run_dir: Path) -> dict[str, Any]:
         _specs.clear()
     _specs[path] = (signature, fields)
     return fields
+
+
+def _needs(needs: object, spec: dict[str, Any]) -> dict[str, Any]:
+    """What the plan said that it needs; without its word (an earlier version's run) the GPUs that the spec asks for."""
+    found = needs if isinstance(needs, dict) else {}
+    gpus, gib = found.get("gpus") or (spec.get("train") or {}).get("gpus"), found.get("gpu_gib")
+    return {
+        "gpus": gpus if isinstance(gpus, int) and gpus > 0 else 1,
+        "gpu_gib": float(gib) if isinstance(gib, (int, float)) and 0 < gib < float("inf") else None,
+    }

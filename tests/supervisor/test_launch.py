@@ -14,7 +14,7 @@ import pytest
 from em_core.errors import BadInput, Busy
 from em_core.home import PROJECT
 from em_core.spec import RunSpec
-from em_core.supervisor import control
+from em_core.supervisor import control, queue_order
 from em_core.supervisor import launch as launch_module
 from em_core.supervisor.evidence import list_runs
 from em_core.supervisor.launch import launch
@@ -61,7 +61,7 @@ def test_existing_ok_leaves_identical_runs_alone(bench: Bench) -> None:
 
 def test_grid_is_queued_in_its_order(bench: Bench) -> None:
     ids = [item.run_id for item in launch(bench.home, [bench.spec(seed=seed) for seed in (5, 3, 9, 1)], start=False)]
-    assert [status.run_id for status in control.queue(bench.home)] == ids
+    assert [status.run_id for status in queue_order.queue(bench.home)] == ids
 
 
 def test_relative_paths_mean_the_same_for_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
