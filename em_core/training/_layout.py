@@ -60,21 +60,13 @@ def choose(
     Raises:
         WorkFailed: Not even one row at a time fits.
     """
-    effective = train.effective_batch
-    sizes = [train.batch_size]
-    if train.micro_batch == "auto":
-        sizes = [m for m in range(effective, 0, -1) if effective % m == 0]
-    switches = {"on": [True], "off": [False], "auto": [False, True]}[train.gradient_checkpointing]
-    tried = [
-        _layout(train, lora, shape, largest_batch(lengths, size, packed), size, packed, checkpointing, cpu)
-        for checkpointing in switches
-        for size in sizes
-    ]
+    tried = _candidates(train, lora, shape, lengths, packed, cpu)
+    most = tried[0][0].micro_batch
     fitting = [layout for layout, _ in tried if layout.estimate_gib <= budget_gib]
     busy = [
         layout
         for layout, tokens in tried
-        if layout in fitting and (tokens >= FEW_TOKENS or layout.checkpointing or layout.micro_batch == sizes[0])
+        if layout in fitting and (tokens >= FEW_TOKENS or layout.checkpointing or layout.micro_batch == most)
     ]
     if fitting:
         return (busy or fitting)[0]
@@ -86,6 +78,48 @@ def choose(
             "cuda_oom",
         )
     return best  # the person fixed it, or the estimate is close: try
+
+
+def smaller(
+    than: Layout, train: TrainSpec, lora: LoraSpec, shape: ModelShape, lengths: Sequence[int], packed: bool, cpu: bool = False
+) -> Layout | None:
+    """The next thing to try when a layout did not fit although it should have: half the rows, then checkpointing.
+
+    Args:
+        than: What did not fit.
+        train: The recipe, `lora`, `shape`, `lengths`, `packed` and `cpu` as in `choose`.
+
+    Returns:
+        None when nothing smaller is left, or the person fixed it.
+    """
+    tried = _candidates(train, lora, shape, lengths, packed, cpu)
+    ways = [layout.checkpointing for layout, _ in tried]
+    later = [
+        (layout, tokens)
+        for layout, tokens in tried
+        if (layout.checkpointing, -layout.micro_batch) > (than.checkpointing, -than.micro_batch)
+    ]
+    for layout, tokens in later:
+        halved = 2 * layout.micro_batch <= than.micro_batch
+        if layout.checkpointing != than.checkpointing or (halved and (tokens >= FEW_TOKENS or all(w == ways[0] for w in ways))):
+            return layout
+    return later[-1][0] if later else None
+
+
+def _candidates(
+    train: TrainSpec, lora: LoraSpec, shape: ModelShape, lengths: Sequence[int], packed: bool, cpu: bool
+) -> list[tuple[Layout, int]]:
+    """What the recipe allows, in the order of preference, each with the tokens of its largest micro-batch."""
+    effective = train.effective_batch
+    sizes = [train.batch_size]
+    if train.micro_batch == "auto":
+        sizes = [m for m in range(effective, 0, -1) if effective % m == 0]
+    switches = {"on": [True], "off": [False], "auto": [False, True]}[train.gradient_checkpointing]
+    return [
+        _layout(train, lora, shape, largest_batch(lengths, size, packed), size, packed, checkpointing, cpu)
+        for checkpointing in switches
+        for size in sizes
+    ]
 
 
 def _layout(

@@ -110,6 +110,7 @@ class LocalSession:
         Raises:
             WorkFailed: Out of GPU memory, out of disk, the GPU's driver failed, or the loss is not a number.
         """
+        from em_core.training import _layout
         from em_core.training._probe import TooLarge
 
         if self.job.resume_step >= max(self.job.steps):
@@ -121,9 +122,9 @@ class LocalSession:
             except TooLarge as error:
                 failure = self._out_of_memory(str(error), "the largest micro-batch, before the first step")
             self._release()
-            smaller = self._choose_layout(0.8 * self.layout.estimate_gib)
-            if smaller.estimate_gib >= self.layout.estimate_gib:
-                raise failure  # the person fixed it, or it is the smallest there is
+            smaller = _layout.smaller(self.layout, **self._recipe())
+            if smaller is None:
+                raise failure
             log.warning("%s; going on with %d rows at once", failure.message, smaller.micro_batch)
             self.layout = smaller
 
@@ -189,18 +190,12 @@ class LocalSession:
     def _base(self) -> Any:
         return self.model.get_base_model()
 
-    def _choose_layout(self, budget_gib: float = math.inf) -> Layout:
-        """How steps are computed within the free memory (and within a budget); as before, where a run goes on."""
-        from em_core.training import _attention, _layout
-        from em_core.training.memory import ModelShape
+    def _choose_layout(self) -> Layout:
+        """How steps are computed within the free memory; as before, where a run goes on."""
+        from em_core.training import _layout
 
-        train = self.job.spec.train
-        can = _attention.supported(self._base(), self.device, self.loaded.dtype)
-        packed = train.padding_free == "on" or (train.padding_free == "auto" and can)
-        lengths = [self._lengths[i] for epoch in self._epochs for i in self._order.order(epoch)]
-        shape = ModelShape.from_config(self.model.config.to_dict())
-        budget = min(_free_gib(self.device, self.model), budget_gib)
-        layout = _layout.choose(train, self.job.spec.lora, shape, lengths, budget, packed)
+        budget = _free_gib(self.device, self.model)
+        layout = _layout.choose(**self._recipe(), budget_gib=budget)
         before = self._saved.layout if self._saved is not None else layout
         if before.estimate_gib <= max(budget, layout.estimate_gib):
             layout = before  # the same additions in the same order
@@ -208,6 +203,22 @@ class LocalSession:
             log.warning("less memory than before: %s instead of %s", layout, before)
         log.info("%s", layout)
         return layout
+
+    def _recipe(self) -> dict[str, Any]:
+        """What a layout depends on, beside the memory."""
+        from em_core.training import _attention
+        from em_core.training.memory import ModelShape
+
+        train = self.job.spec.train
+        can = _attention.supported(self._base(), self.device, self.loaded.dtype)
+        return {
+            "train": train,
+            "lora": self.job.spec.lora,
+            "shape": ModelShape.from_config(self.model.config.to_dict()),
+            "lengths": [self._lengths[i] for epoch in self._epochs for i in self._order.order(epoch)],
+            "packed": train.padding_free == "on" or (train.padding_free == "auto" and can),
+            "cpu": self.device == "cpu",
+        }
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

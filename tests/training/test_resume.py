@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -258,30 +259,47 @@ def test_save_now_saves_and_goes_on(job: Build, tmp_path: Path) -> None:
     assert identity(listener) == identity(whole)
 
 
-def test_a_full_disk_while_the_state_is_saved_leaves_the_earlier_one(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    import safetensors.torch
-    from safetensors import SafetensorError
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be made here: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
-    from em_core.training import _resume
 
-    real, calls = safetensors.torch.save_file, []
+def fill(disk: Path, but: int) -> Path:
+    """Fill a disk, but for some bytes."""
+    ballast = disk / "ballast"
+    free = shutil.disk_usage(disk).free - but
+    ballast.write_bytes(bytes(max(0, free)))
+    return ballast
 
-    def full(tensors: Any, path: Path, metadata: Any = None) -> None:
-        calls.append(path.name)
-        if calls.count("state.safetensors") == 2:
-            path.write_bytes(b"half")
-            raise SafetensorError("I/O error: No space left on device (os error 28)")
-        real(tensors, path, metadata)
 
-    work = job(steps=[2, 4, 6])
-    session = open_session(work)
-    monkeypatch.setattr(safetensors.torch, "save_file", full)
-    with pytest.raises(WorkFailed, match=r"step-4: not saved") as caught:
-        run(session)
+@pytest.mark.parametrize("what", ["the state", "the checkpoint"])
+def test_a_full_disk_leaves_the_earlier_resume_point(job: Build, small_disk: Path, tmp_path: Path, what: str) -> None:
+    whole = run(open_session(job(steps=[2, 4, 6], run_dir=tmp_path / "whole")))
+    state = tmp_path / "whole" / RESUME / "step-4"
+    size = sum(-(-p.stat().st_size // 4096) * 4096 for p in state.iterdir())
+    room = 20_000 if what == "the state" else size + 30_000
+    work = job(steps=[2, 4, 6], run_dir=small_disk / "run")
+    listener = Listener()
+
+    def on_checkpoint(record: Any) -> None:
+        listener.checkpoints.append(record)
+        fill(small_disk, room)
+
+    with pytest.raises(WorkFailed, match=r"step-4: not saved .*No space left") as caught:
+        open_session(work).train(listener.metrics.append, on_checkpoint, listener.should_stop)
     assert caught.value.cause == "disk_full"
-    assert [p.name for p in (work.run_dir / RESUME).iterdir()] == ["step-2"]
+    assert str(small_disk / "run" / (RESUME if what == "the state" else "checkpoints")) in caught.value.message
+    (small_disk / "ballast").unlink()
     assert [c.step for c in complete_checkpoints(work.run_dir)] == [2]
-    point = resume_point(work.run_dir)
-    assert point is not None
-    assert point.step == 2
-    assert _resume.read(work.run_dir, 2).training is not None
+    assert not list(work.run_dir.glob("*/.*"))
+    again = resumed(work, 2)
+    assert numbers(listener)[:2] + numbers(again) == numbers(whole)
+    assert identity(again) == identity(whole)
