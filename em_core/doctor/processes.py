@@ -135,9 +135,9 @@ def _has_open(pid: int, path: Path) -> bool:
     """Whether the process has this very file open (not one of that name which was deleted)."""
     try:
         wanted = path.stat()
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+        for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                there = os.stat(entry.path)
+                there = os.stat(f"/proc/{pid}/fd/{number}")
                 if (there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino):
                     return True
     except OSError:

@@ -52,12 +52,11 @@ def _versions(requirements: Path) -> Iterator[Finding]:
 
 def _files_there(name: str) -> bool:
     """Whether the first module file that the package lists exists (an interrupted install leaves the list alone)."""
-    try:
-        listed = importlib.metadata.files(name) or []
-    except (OSError, ValueError):
-        return False
-    first = next((file for file in listed if file.suffix == ".py" and ".dist-info" not in str(file)), None)
-    return first is None or Path(str(first.locate())).exists()
+    distribution = importlib.metadata.distribution(name)
+    listed = (line.split(",")[0] for line in (distribution.read_text("RECORD") or "").splitlines())
+    modules = (path for path in listed if path.endswith(".py") and ".dist-info/" not in path and not path.startswith(".."))
+    first = next(modules, None)
+    return first is None or Path(str(distribution.locate_file(first))).exists()
 
 
 def _loads(name: str) -> Finding | None:

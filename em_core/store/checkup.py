@@ -219,12 +219,12 @@ def _look_closer(db: duckdb.DuckDBPyConnection, plain: Difference, kind: str, so
     try:
         stored = f"SELECT {columns} FROM {plain.table} WHERE run_id = $run"
         written = f"SELECT {columns} FROM rows"
-        answers = []
-        for sql, given in ((f"{written} EXCEPT ALL {stored}", {"run": plain.run_id}), (f"{stored} EXCEPT ALL {written}", {"run": plain.run_id})):  # fmt: skip  # noqa: E501
-            answers.append(db.execute(f"SELECT count(*), min({key}) FROM ({sql})", given).fetchone() or (0, None))
+        (missing, first), (surplus, other) = (
+            db.execute(f"SELECT count(*), min({key}) FROM ({left} EXCEPT ALL {right})", {"run": plain.run_id}).fetchall()[0]
+            for left, right in ((written, stored), (stored, written))
+        )
     finally:
         db.unregister("rows")
-    (missing, first), (surplus, other) = answers
     return replace(plain, missing=int(missing), surplus=int(surplus), example=str(first or other or ""))
 
 
