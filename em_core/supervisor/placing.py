@@ -205,7 +205,7 @@ class _Board:
         if not self._gpus:
             return Decision(wanted.run_id, None, reasons.no_cpu(self._n_cpus))
         impossible = self._impossible(wanted)
-        if not impossible and (seat := self._shared(wanted) or self._whole(wanted)) is not None:
+        if not impossible and (seat := self._seat(wanted)) is not None:
             return Decision(wanted.run_id, seat)
         if prefers_cpu:  # it keeps no GPU: a place on the CPU is free soon
             reason = reasons.no_cpu(self._n_cpus)
@@ -225,27 +225,21 @@ class _Board:
             return reasons.too_large(wanted.gpus, wanted.gpu_gib or 0.0, sorted(g.memory.total_gib for g in usable))
         return ""
 
-    def _shared(self, wanted: Wanted) -> Seat | None:
-        """Beside others or with room left for others, on the GPU with the fewest runs."""
-        able = [(gpu, budget) for gpu in self._free() if (budget := gpu.budget(wanted, self._most)) is not None]
-        if not able:
-            return None
-        gpu, budget = min(able, key=lambda pair: _preferred(pair[0]))
-        gpu.runs.append(wanted.run_id)
-        gpu.promised += budget
-        return Seat((gpu.slot,), budget)
-
-    def _whole(self, wanted: Wanted) -> Seat | None:
-        """GPUs that no run of ours is on."""
-        able = sorted((g for g in self._free(wanted.gpus) if not g.runs and g.would_do(wanted)), key=_preferred)
-        chosen = able[: wanted.gpus]
+    def _seat(self, wanted: Wanted) -> Seat | None:
+        able = []
+        for gpu in self._free(wanted.gpus):
+            budget = gpu.budget(wanted, self._most)
+            if budget is not None or (not gpu.runs and gpu.would_do(wanted)):
+                able.append((gpu, budget))
+        able.sort(key=lambda pair: _preferred(pair[0]))
+        chosen = sorted(able[: wanted.gpus], key=lambda pair: self._gpus.index(pair[0]))
         if len(chosen) < wanted.gpus:
             return None
-        chosen.sort(key=lambda gpu: self._gpus.index(gpu))
-        for gpu in chosen:
+        for gpu, budget in chosen:
             gpu.runs.append(wanted.run_id)
-            gpu.alone = True
-        return Seat(tuple(gpu.slot for gpu in chosen))
+            gpu.promised += budget or 0.0
+            gpu.alone = budget is None
+        return Seat(tuple(gpu.slot for gpu, _ in chosen), chosen[0][1])
 
     def _keep(self, wanted: Wanted) -> None:
         """Let nobody behind this run start on the GPUs that it will have first."""
