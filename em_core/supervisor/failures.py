@@ -83,7 +83,7 @@ def _cause(run_dir: Path, status: RunStatus, returncode: int | None, pid: int | 
     how = _how(returncode, status.spawns)
     if returncode in (None, -signal.SIGKILL) and (why := _out_of_memory(pid, mark)):
         return "host_oom", f"{how}: {why}"
-    log = _log_since(run_dir, int(mark.get("log_bytes") or 0))
+    log = _log_since(run_dir, mark.get("log_bytes"))
     for cause, pattern in _IN_LOG:
         if found := re.search(pattern, log, re.MULTILINE):
             return cause, f"{how}, after {found[0]!r}"
@@ -142,8 +142,10 @@ def _full(run_dir: Path) -> bool:
     return any(p.exists() and shutil.disk_usage(p).free < _NEARLY_FULL_BYTES for p in (run_dir, Path("/dev/shm"), Path("/tmp")))  # noqa: S108
 
 
-def _log_since(run_dir: Path, start: int) -> str:
-    """The end of what this attempt wrote into the log."""
+def _log_since(run_dir: Path, start: Any) -> str:
+    """The end of what this attempt wrote into the log; nothing when it is not known where that begins."""
+    if not isinstance(start, int):
+        return ""
     try:
         with (run_dir / "worker.log").open("rb") as file:
             file.seek(max(start, file.seek(0, 2) - _LOG_BYTES))
