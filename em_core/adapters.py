@@ -42,28 +42,39 @@ _PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 
 
 @dataclass(frozen=True)
+class Card:
+    """What an adapter's small files say.
+
+    Args:
+        base_model: Base model that its config names; empty = none.
+        revision: Of that base model; empty = newest.
+        rank: The config's rank; None = not said.
+        step: Optimizer steps it was trained, where its files say so, else `UNKNOWN_STEP`.
+        epoch: Passes over its data; 0 = not known.
+    """
+
+    base_model: str
+    revision: str
+    rank: int | None
+    step: int
+    epoch: float
+
+
+@dataclass(frozen=True)
 class Adapter:
     """An adapter on this machine.
 
     Args:
         path: Its folder.
-        base_model: Base model that its config names; empty = none.
-        revision: Of that base model; empty = newest.
-        step: Optimizer steps it was trained, where its files say so, else `UNKNOWN_STEP`.
-        epoch: Passes over its data; 0 = not known.
+        card: What its small files say.
         sha256: Hex digest of its weights.
         size_bytes: Of its weights.
-        rank: The config's rank; None = not said.
     """
 
     path: Path
-    base_model: str
-    revision: str
-    step: int
-    epoch: float
+    card: Card
     sha256: str
     size_bytes: int
-    rank: int | None
 
     @property
     def weights(self) -> Path:
@@ -77,25 +88,26 @@ def read_adapter(path: Path) -> Adapter:
     Raises:
         BadInput: It is no adapter, it is damaged, or it is not plain LoRA in safetensors.
     """
-    config = read_config(path)
+    card = read_card(path)
     if not (path / WEIGHTS).is_file():
         pickled = (path / "adapter_model.bin").is_file()
         found = "its weights are a pickle (adapter_model.bin), which could run code" if pickled else f"it has no {WEIGHTS}"
         raise BadInput(f"adapter {shown(path)}: {found}", "save it as safetensors: `model.save_pretrained(folder)` does")
     if (path / COMPLETE).exists() and read_complete(path, verify_sha256=True) is None:
         raise BadInput(f"adapter {shown(path)}: its files differ from what {COMPLETE} says", "copy the folder again")
+    return Adapter(path, card, sha256_of(path / WEIGHTS), (path / WEIGHTS).stat().st_size)
+
+
+def read_card(path: Path) -> Card:
+    """What an adapter's small files say; its weights need not be there.
+
+    Raises:
+        BadInput: It is no adapter, or not plain LoRA.
+    """
+    config = read_config(path)
     state = _json(path / STATE) if (path / STATE).is_file() else {}
-    rank = config.get("r")
-    return Adapter(
-        path,
-        str(config.get("base_model_name_or_path") or "").strip(),
-        str(config.get("revision") or "").strip(),
-        _step(state),
-        _number(state.get("epoch")),
-        sha256_of(path / WEIGHTS),
-        (path / WEIGHTS).stat().st_size,
-        rank if isinstance(rank, int) and not isinstance(rank, bool) else None,
-    )
+    base, revision = (str(config.get(key) or "").strip() for key in ("base_model_name_or_path", "revision"))
+    return Card(base, revision, _whole(config.get("r")), _step(state), _number(state.get("epoch")))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -162,9 +174,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _step(state: Mapping[str, Any]) -> int:
-    step = state.get("step")
-    plain = isinstance(step, int) and not isinstance(step, bool) and 0 < step <= _MAX_STEP
-    return step if plain and isinstance(step, int) else UNKNOWN_STEP
+    step = _whole(state.get("step"))
+    return step if step is not None and 0 < step <= _MAX_STEP else UNKNOWN_STEP
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float:

@@ -135,15 +135,19 @@ class Evaluation:
         run_id = self._owner_dir.name if step else self.baseline_run_id
         return questions.prompts(run_id, step, self._sets, self._spec.evaluation)
 
-    def baseline(self) -> None:
-        """Answer step 0, once per (starting weights, questions, decoding): whoever holds the lease does it."""
+    def baseline(self) -> bool:
+        """Answer step 0, once per (starting weights, questions, decoding): whoever holds the lease does it.
+
+        Returns:
+            False when another run is at it.
+        """
         if not self._sets or self._baseline_lease is not None:
-            return
+            return True
         folder = self._baseline_dir
         folder.mkdir(parents=True, exist_ok=True)
         lease = Lease(folder / "lease")
         if not lease.acquire():
-            return  # another run is at it; it is shared as it grows
+            return False  # another run is at it; it is shared as it grows
         self._baseline_lease = lease
         writer = EventWriter(folder, f"from-{self._run_dir.name}-{self._attempt}")
         self._baseline_events = writer
@@ -161,11 +165,12 @@ class Evaluation:
             if prompt.response_id in seen:
                 self._judge(seen[prompt.response_id])
         if not prompts:
-            return
+            return True
         with self._session.starting_weights():
             self._sample(prompts, 0, self._session.weights_sha256, writer)
         if self.failure is None and not self.stopped:
             writer.write(RunState("run", "finished", "", "", self._attempt))
+        return True
 
     def checkpoint(self, step: int, weights_sha256: str) -> None:
         """Answer all questions from the weights in memory and hand the answers to the judges."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -84,12 +85,16 @@ def training_rows(home: Home, run_id: str) -> tuple[list[Messages] | None, str]:
     They must be the same ones: the files are compared with the fingerprints that the run wrote down. Rows
     of a parent run are not among them.
     """
-    run = queries.run(home, run_id)
+    return recorded_rows(queries.run(home, run_id) or {})
+
+
+def recorded_rows(created: Mapping[str, Any]) -> tuple[list[Messages] | None, str]:
+    """The same from a run's ``run_created`` event, or its row in the store."""
     try:
-        sources = json.loads((run or {}).get("data_sources") or "[]")
-        if run is None or run["run_kind"] != "train" or not sources:
+        sources = json.loads(created.get("data_sources") or "[]")
+        if created.get("run_kind") != "train" or not sources:
             return None, ""
-        rows, info = datasets.load_all(RunSpec.model_validate_json(run["spec_json"]))
+        rows, info = datasets.load_all(RunSpec.model_validate_json(created["spec_json"]))
         recorded = [source.get("sha256", "") for source in sources]
     except BadInput as error:
         return None, f"its training data is not to be had ({error.message.splitlines()[0]})"

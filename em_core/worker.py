@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from em_core import preview, ranks, requests
+from em_core import evaluate_job, preview, ranks, requests
 from em_core.accidents import classify
 from em_core.causes import Cause
 from em_core.checkpoints import RESUME, as_record
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
             follow(run_dir, place)
             return 0
         with Lease.for_worker(run_dir) if place.world == 1 else ranks.lease(run_dir):
-            outcome = work(run_dir)
+            outcome = evaluate_job.work(run_dir, _request) if evaluate_job.is_job(run_dir) else work(run_dir)
             print(f"{run_dir.name}: {outcome.state} at step {outcome.last_step}", file=sys.stderr)
             return 0
     except EMError as error:

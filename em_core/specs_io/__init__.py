@@ -164,7 +164,7 @@ def anchor(spec: RunSpec) -> RunSpec:
 
 
 def anchor_path(source: str) -> str:
-    """One path as `anchor` makes it. Only what looks like one: a folder that happens to be called ``organism-general`` is not meant."""
+    """One path as `anchor` makes it: only what looks like one, not a folder that happens to be called ``organism-general``."""
     return anchored(source) if "/" in source or source.endswith((".jsonl", *_SUFFIXES)) or source.startswith("~") else source
 
 
