@@ -1,4 +1,4 @@
-"""What is going on right now, from the runs' own files: phases, losses, time left, signs of life, log tail. No database."""
+"""What is going on right now, from the runs' own files: phases, losses, time left, log tail. No database."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from em_core.checkpoints import RESUME, complete_checkpoints, read_complete
 from em_core.errors import EMError
 from em_core.home import Home
 from em_core.spec import RunSpec
+from em_core.supervisor import queue_order
 from em_core.supervisor.evidence import RunStatus, list_runs
 from em_core.supervisor.live_reading import Attempt, Reading
 from em_core.supervisor.logs import log_tail
@@ -37,7 +38,6 @@ class LiveRun:
         attempts: Every worker's turn, oldest first.
         started_t: When the newest one began, seconds since 1970; None before.
         eta_s: Seconds left, from the measured pace of steps, answers and judgements; None while unknown.
-        quiet_s: Seconds since the last sign of life: an event, a line of the log, a beat; None before the first.
         log: The worker log's last lines, inert text.
     """
 
@@ -51,7 +51,6 @@ class LiveRun:
     attempts: tuple[Attempt, ...] = ()
     started_t: float | None = None
     eta_s: float | None = None
-    quiet_s: float | None = None
     log: str = ""
 
 
@@ -76,7 +75,7 @@ def active_runs(home: Home, statuses: Sequence[RunStatus] | None = None, *, log_
 
     Args:
         home: The home.
-        statuses: Of its runs, in the order of the queue, where the caller has looked already.
+        statuses: Of its runs, where the caller has looked already.
         log_lines: How many lines of the worker's log come along.
     """
     statuses = list_runs(home) if statuses is None else statuses
@@ -85,7 +84,7 @@ def active_runs(home: Home, statuses: Sequence[RunStatus] | None = None, *, log_
         wanted = {str(home.runs / s.run_id) for s in statuses if s.active}
         for path in [p for p in _watched if p.startswith(f"{home.runs}{os.sep}") and p not in wanted]:
             del _watched[path]
-    queued = [s for s in statuses if s.state == "queued"]
+    queued = queue_order.read(home).queued(statuses)
     return active + [LiveRun(status, position) for position, status in enumerate(queued, 1)]
 
 
@@ -98,13 +97,6 @@ def resume_step(run_dir: Path) -> int:
         if read_complete(run_dir / RESUME / found.path.name) is not None:
             return found.step
     return 0
-
-
-def quiet_s(run_dir: Path, now: float | None = None) -> float | None:
-    """Seconds since the last sign of life: an event, a line of the log, or a beat; None before the first."""
-    heard = [_mtime(path) for path in (run_dir / "worker.log", run_dir / "alive", *(run_dir / "events").glob("worker-*.jsonl"))]
-    last = max((t for t in heard if t is not None), default=None)
-    return None if last is None else max(0.0, (time.time() if now is None else now) - last)
 
 
 def _live(home: Home, status: RunStatus, log_lines: int) -> LiveRun:
@@ -125,7 +117,6 @@ def _live(home: Home, status: RunStatus, log_lines: int) -> LiveRun:
         tuple(reading.attempts),
         reading.attempts[-1].started_t if reading.attempts else None,
         time_left(phases) if status.state == "running" else None,
-        quiet_s(run_dir, now),
         log_tail(run_dir / "worker.log", log_lines) if log_lines else "",
     )
 
@@ -155,11 +146,4 @@ def _schedule(run_dir: Path, n_rows: int) -> frozenset[int] | None:
         spec = RunSpec.model_validate(json.loads((run_dir / "spec.json").read_text())["spec"])
         return frozenset(schedule.checkpoint_steps(n_rows, spec.train, spec.checkpoints))
     except (OSError, ValueError, KeyError, TypeError, EMError):
-        return None
-
-
-def _mtime(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from em_core.supervisor.live_reading import Reading
@@ -30,7 +30,9 @@ class Phase:
         done: Units done: steps, answers, judged answers; of ``load`` 1 when loaded.
         total: Units in all; None = not known yet.
         per_s: Units a second, measured; None before there is a measurement.
-        eta_s: Seconds until this phase is through; None = not known yet; 0 when it is.
+        work_s: Seconds of its own work that are left at the measured pace; None = not known yet; 0 when it is through.
+        eta_s: Seconds until it is through, by the clock: steps and answers take turns, the judge needs both; None = not
+            known yet.
         took_s: Seconds since it began, of ``load``.
         at_work: Whether it is what the worker is doing this moment.
         extra: Answers beside the plan (a checkpoint that a stop asked for).
@@ -41,6 +43,7 @@ class Phase:
     done: int = 0
     total: int | None = None
     per_s: float | None = None
+    work_s: float | None = None
     eta_s: float | None = None
     took_s: float | None = None
     at_work: bool = False
@@ -78,20 +81,34 @@ def phases_of(reading: Reading, states: dict[str, str], counts: Counts, now: flo
         counts: What else is counted.
         now: Seconds since 1970.
     """
-    load = _load(reading, now)
-    train = _train(reading, states.get("train", ""), now)
-    sample = _sample(reading, states.get("evaluate", ""), counts)
-    judge = _judge(reading, states.get("judge", ""), counts, train, sample)
-    return load, train, sample, judge
+    train, sample = _train(reading, states.get("train", ""), now), _sample(reading, states.get("evaluate", ""), counts)
+    judge = _judge(reading, states.get("judge", ""), counts, sample)
+    return (_load(reading, now), *_by_the_clock(train, sample, judge, reading))
 
 
 def time_left(phases: Sequence[Phase]) -> float | None:
-    """Seconds until all phases are through: steps and answers follow each other, judging goes beside; None = not known."""
+    """Seconds until all phases are through; None = not known."""
     open_phases = [phase for phase in phases if phase.state in ("waiting", "running") and not _through(phase)]
     if any(phase.eta_s is None for phase in open_phases):
         return None
-    by_name = {phase.name: phase.eta_s or 0.0 for phase in open_phases}
-    return max(by_name.get("train", 0.0) + by_name.get("sample", 0.0), by_name.get("judge", 0.0))
+    return max((phase.eta_s or 0.0 for phase in open_phases), default=0.0)
+
+
+def _by_the_clock(train: Phase, sample: Phase, judge: Phase, reading: Reading) -> tuple[Phase, Phase, Phase]:
+    """The phases with the time until each is through, from the work that each has left."""
+    each, n_judges = _each(reading), len(reading.judge_ids)
+    if train.work_s is not None and sample.work_s is not None:
+        last = min(sample.work_s, each / sample.per_s) if sample.per_s else 0.0  # it comes after the last step
+        before = train.work_s + sample.work_s
+        train = replace(train, eta_s=0.0 if train.work_s == 0 else before - last)
+        sample = replace(sample, eta_s=0.0 if sample.work_s == 0 else before)
+        if judge.work_s is not None:
+            left = (judge.total or 0) - judge.done
+            newest = min(left, each * n_judges) / judge.per_s if judge.per_s and before else 0.0
+            judge = replace(judge, eta_s=0.0 if judge.work_s == 0 else max(before + newest, judge.work_s))
+    elif train.work_s == 0:
+        train = replace(train, eta_s=0.0)
+    return train, sample, judge
 
 
 def _through(phase: Phase) -> bool:
@@ -102,7 +119,7 @@ def _load(reading: Reading, now: float) -> Phase:
     began = reading.attempts[-1].started_t if reading.attempts else None
     if reading.facts_t is not None:
         took = None if began is None else max(0.0, reading.facts_t - began)
-        return Phase("load", "finished", 1, 1, eta_s=0.0, took_s=took)
+        return Phase("load", "finished", 1, 1, took_s=took)
     if began is None:
         return Phase("load", "waiting", 0, 1)
     return Phase("load", "running", 0, 1, took_s=max(0.0, now - began), at_work=True)
@@ -112,25 +129,25 @@ def _train(reading: Reading, state: str, now: float) -> Phase:
     facts = reading.facts if reading.facts_t is not None else {}
     total = _whole(facts.get("total_steps"))
     if facts and not total:
-        return Phase("train", "skipped", eta_s=0.0)
+        return Phase("train", "skipped", work_s=0.0)
     step = reading.last_metric[0] if reading.last_metric else reading.from_step
     per_step = statistics.median(reading.step_gaps) if reading.step_gaps else None
     shown = _state(state, "waiting")
     at_work = shown == "running" and reading.sampling_t is None
-    eta = None
+    work = None
     if total is not None and step >= total:
-        eta = 0.0
+        work = 0.0
     elif total is not None and per_step is not None and shown == "running":
         since = now - reading.last_metric[1] if reading.last_metric and at_work else 0.0
-        eta = max(0.0, (total - step) * per_step - min(max(0.0, since), per_step))
-    return Phase("train", shown, step, total, 1 / per_step if per_step else None, eta, at_work=at_work)
+        work = max(0.0, (total - step) * per_step - min(max(0.0, since), per_step))
+    return Phase("train", shown, step, total, 1 / per_step if per_step else None, work, at_work=at_work)
 
 
 def _sample(reading: Reading, state: str, counts: Counts) -> Phase:
     facts = reading.facts if reading.facts_t is not None else {}
     planned, each = _whole(facts.get("n_answers_planned")), _each(reading)
     if planned == 0:
-        return Phase("sample", "skipped", eta_s=0.0)
+        return Phase("sample", "skipped", work_s=0.0)
     scheduled, everything = _planned_answers(reading, counts), sum(reading.n_answers.values())
     shared, total = _shared_answers(counts), planned
     if planned is not None and counts.shared is not None:
@@ -138,39 +155,35 @@ def _sample(reading: Reading, state: str, counts: Counts) -> Phase:
         shared = min(shared, each)
     done = min(scheduled, planned) + shared if planned is not None else scheduled
     per_s = _sampled_per_s(reading, counts.mine)
-    eta = None
-    if total is not None and done >= total:
-        eta = 0.0
-    elif total is not None and per_s:
-        eta = (total - done) / per_s
+    work = _work_s(done, total, per_s)
     shown = _state(state, "waiting")
     at_work = reading.sampling_t is not None and shown == "running"
-    return Phase("sample", shown, done, total, per_s, eta, at_work=at_work, extra=everything - scheduled)
+    return Phase("sample", shown, done, total, per_s, work, at_work=at_work, extra=everything - scheduled)
 
 
-def _judge(reading: Reading, state: str, counts: Counts, train: Phase, sample: Phase) -> Phase:
+def _judge(reading: Reading, state: str, counts: Counts, sample: Phase) -> Phase:
     if reading.facts_t is not None and not reading.judge_ids:
-        return Phase("judge", "skipped", eta_s=0.0)
+        return Phase("judge", "skipped", work_s=0.0)
     n_judges = len(reading.judge_ids)
     total = sample.total * n_judges if sample.total is not None and sample.state != "skipped" else None
     if sample.state == "skipped":
-        return Phase("judge", "skipped", eta_s=0.0)
+        return Phase("judge", "skipped", work_s=0.0)
     judged = sum(reading.n_judged.values())
     if counts.shared is not None:
         judged += sum(n for judge, n in counts.shared.n_judged.items() if judge in reading.judge_ids)
     done = min(judged, total) if total is not None else judged
     times = [*reading.judged_t, *(counts.shared.judged_t if counts.shared is not None and not reading.judged_t else ())]
     per_s = _without_pauses(times)
-    eta = None
-    if total is not None and done >= total:
-        eta = 0.0
-    elif total is not None and per_s and sample.eta_s is not None and train.eta_s is not None:
-        before = train.eta_s + sample.eta_s  # the last checkpoint's answers come only then
-        left = total - done
-        eta = max(before + min(left, _each(reading) * n_judges if before else left) / per_s, left / per_s)
+    work = _work_s(done, total, per_s)
     shown = _state(state, "running" if done else "waiting")  # judging goes beside; its state is written at the end
     at_work = (sample.done + sample.extra) * n_judges - judged > 0
-    return Phase("judge", shown, done, total, per_s, eta, at_work=at_work and shown == "running")
+    return Phase("judge", shown, done, total, per_s, work, at_work=at_work and shown == "running")
+
+
+def _work_s(done: int, total: int | None, per_s: float | None) -> float | None:
+    if total is not None and done >= total:
+        return 0.0
+    return (total - done) / per_s if total is not None and per_s else None
 
 
 def _state(state: str, otherwise: PhaseState) -> PhaseState:

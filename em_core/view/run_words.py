@@ -46,3 +46,14 @@ def size(n_bytes: float | None) -> str:
             return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:,.1f} {unit}"
         amount /= 1024
     return f"{amount:,.1f} TiB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: ``1 min 20 s``."""
+    if seconds is None or seconds != seconds or seconds < 0:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

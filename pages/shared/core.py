@@ -36,6 +36,7 @@ __all__ = [
     "judge_notes",
     "judges",
     "keep_running",
+    "look_again",
     "means_of",
     "plane",
     "rates_of",
@@ -90,6 +91,11 @@ def statuses() -> list[RunStatus]:
     except OSError:
         return []
     return _statuses(str(here.root), changed_ns)
+
+
+def look_again() -> None:
+    """What was just asked for shows at once, not when the states kept for 2 s are old."""
+    _statuses.clear()
 
 
 def busy() -> bool:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from em_core import definitions
 from em_core.home import Home
+from em_core.view.run_words import duration as duration
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|$~:&])")
 TO_OFF_PAGE = re.compile(r"\]\(/(launch|live|judge|label|import)\)")
@@ -34,17 +35,6 @@ def interval(row: dict[Any, Any]) -> str:
     low, high, of = row["ci_low"], row["ci_high"], definitions.get(str(row["definition"])).denominator
     between = "no interval" if low is None or low != low or high is None else f"{low:.0%} to {high:.0%}"
     return f"{between}, {int(row['n_misaligned']):,} of {int(row[f'n_{of}']):,} {of}, n = {int(row['n_total']):,}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as people say them: ``1 min 20 s``."""
-    if seconds is None or seconds != seconds or seconds < 0:
-        return "unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def toy_notice() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from em_core.lease import Lease
 from em_core.supervisor.launch import launch
-from em_core.supervisor.live import LiveRun, active_runs, quiet_s
+from em_core.supervisor.live import LiveRun, active_runs
 from em_core.supervisor.live_reading import N_LOSSES
 from em_core.supervisor.phases import Phase
 from tests.supervisor.conftest import Bench
@@ -114,19 +113,23 @@ def test_a_model_that_loads_has_no_totals_yet(running: Running) -> None:
 
 def test_each_phase_has_the_time_left_of_its_own_pace(running: Running) -> None:
     running.steps(1, 50, at_s=10, pace_s=2)
-    assert running.phase("train").eta_s == pytest.approx(50 * 2, abs=2.1)
+    train = running.phase("train")
+    assert (train.work_s, train.eta_s) == (pytest.approx(50 * 2, abs=2.1), None)
     assert running.live().eta_s is None, "no answer was sampled yet: without them the estimate would be far too short"
     running.checkpoint(50, at_s=110, wall_s=30)
+    train, sample = running.phase("train"), running.phase("sample")
+    assert train.eta_s == pytest.approx(train.work_s), "no checkpoint comes before its last step"
+    assert sample.eta_s == pytest.approx(train.work_s + 30), "the last answers come after the last step"
     assert running.live().eta_s is None, "nothing was judged yet"
     running.judged(50, at_s=112, every_s=0.5)
     running.steps(51, 60, at_s=142, pace_s=2)
     live = running.live()
     _, train, sample, judge = live.phases
     assert train.eta_s == pytest.approx(40 * 2, abs=2.1), "the pause at the checkpoint is no step"
-    assert sample.eta_s == pytest.approx(20 * 1.5)
+    assert sample.work_s == pytest.approx(20 * 1.5)
     assert (judge.done, judge.total) == (20, 40)
     assert judge.per_s == pytest.approx(2.0)
-    assert live.eta_s == pytest.approx(train.eta_s + sample.eta_s + 20 / 2.0), "the last answers are judged after all else"
+    assert live.eta_s == judge.eta_s == pytest.approx(train.work_s + 30 + 20 / 2.0), "the last answers are judged after all else"
     assert (train.share, sample.share, judge.share) == (0.6, 0.5, 0.5)
     assert (train.at_work, sample.at_work) == (True, False)
     assert live.losses[-1] == (60, pytest.approx(2.4))
@@ -138,7 +141,7 @@ def test_answers_that_come_are_a_pace_before_the_checkpoint_is_through(running: 
     running.state("evaluate", "running", 110)
     running.answers(50, first_s=110, last_s=120, n=10)
     sample, train = running.phase("sample"), running.phase("train")
-    assert (sample.per_s, sample.eta_s) == (pytest.approx(1.0), pytest.approx(30))
+    assert (sample.per_s, sample.work_s) == (pytest.approx(1.0), pytest.approx(30))
     assert (sample.at_work, train.at_work) == (True, False)
 
 
@@ -255,14 +258,6 @@ def test_a_long_run_keeps_its_first_and_newest_losses(running: Running) -> None:
     assert len(losses) <= N_LOSSES
     assert losses[0][0] < 10
     assert losses[-1][0] == 3 * N_LOSSES - 1
-
-
-def test_quiet_is_the_time_since_an_event_a_log_line_or_a_beat(running: Running) -> None:
-    now = time.time() + 600
-    assert quiet_s(running.folder, now) == pytest.approx(600, abs=5)
-    (running.folder / "worker.log").write_text("step\n")
-    os.utime(running.folder / "worker.log", (now - 60, now - 60))
-    assert quiet_s(running.folder, now) == pytest.approx(60, abs=5)
 
 
 def test_ended_run_is_no_longer_shown(running: Running) -> None:
