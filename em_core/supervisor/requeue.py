@@ -12,7 +12,7 @@ import re
 import time
 from pathlib import Path
 
-from em_core import requests
+from em_core import evaluate_job, requests
 from em_core.causes import KNOWN, Cause
 from em_core.checkpoints import resume_point
 from em_core.durable import sync
@@ -54,6 +54,8 @@ def requeue(run_dir: Path, reason: str, cause: Cause = "") -> str:
 
 def goes_on(run_dir: Path) -> str:
     """Where the next attempt begins: ``goes on from step 40``."""
+    if evaluate_job.is_job(run_dir):
+        return "goes on: only the answers that are missing are sampled"
     point = resume_point(run_dir)
     if point is not None:
         return f"goes on from step {point.step}"
