@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from em_core import requests
+from em_core import evaluate_job, requests
 from em_core.causes import Cause
 from em_core.errors import BadInput, Busy
 from em_core.events import EventWriter
@@ -53,6 +53,8 @@ def stop(home: Home, run_id: str, discard: bool = False, *, now: bool = False) -
         ensure_running(home)
         wake(home)
         return f"{run_id}: stops now, without saving a checkpoint; a worker that does not react is ended"
+    if status.kind != "train":
+        return f"{run_id}: stops; what it has answered is kept" + ("" if discard else ", and judged first")
     how = "without saving a checkpoint" if discard else "saves a checkpoint first"
     return f"{run_id}: stops after the current step, {how}"
 
@@ -68,6 +70,8 @@ def save_now(home: Home, run_id: str) -> str:
         Busy: It is not training.
     """
     run_dir, status = _find(home, run_id, "Saving a checkpoint")
+    if status.kind != "train":
+        raise Busy(f"{run_id}: is an evaluation, it trains nothing", "what it has answered is kept whatever happens")
     if status.state == "queued" or status.final:
         raise Busy(f"{run_id}: is not running ({status.state})", "a checkpoint can be saved while it trains")
     if status.state == "stopping":
@@ -105,6 +109,8 @@ def resume(home: Home, run_id: str, *, start: bool = True) -> str:
         if status.state == "finished":
             again = f"`python -m em_core retry {run_id}` does it once more as a new run"
             raise Busy(f"{run_id}: has finished", again)
+        if held(run_dir / evaluate_job.LEASE):
+            raise Busy(f"{run_id}: its checkpoints are being evaluated", "resume it when that has ended (`python -m em_core runs`)")
         if not status.recorded:
             record_death(run_dir, status, pid=pid)
         where = requeue(run_dir, "resumed by a person")
