@@ -131,6 +131,16 @@ class Evaluation:
     def _baseline_dir(self) -> Path:
         return self._home.run_dir(self.baseline_run_id)
 
+    @property
+    def _baseline_writer(self) -> str:
+        return f"from-{self._run_dir.name}-{self._attempt}"
+
+    @property
+    def event_files(self) -> list[Path]:
+        """The files in which its answers stand, where they are not those of the run at work."""
+        shared = [self._baseline_dir / "events" / f"{self._baseline_writer}.jsonl"] if self._sets else []
+        return [*([self._events.path] if self._owner_dir != self._run_dir else []), *shared]
+
     def _prompts(self, step: int) -> list[Prompt]:
         run_id = self._owner_dir.name if step else self.baseline_run_id
         return questions.prompts(run_id, step, self._sets, self._spec.evaluation)
@@ -149,7 +159,7 @@ class Evaluation:
         if not lease.acquire():
             return False  # another run is at it; it is shared as it grows
         self._baseline_lease = lease
-        writer = EventWriter(folder, f"from-{self._run_dir.name}-{self._attempt}")
+        writer = EventWriter(folder, self._baseline_writer)
         self._baseline_events = writer
         seen = {event["response_id"]: event for event in read_events(folder, "response")}
         self._baseline_ids = set(seen)

@@ -16,9 +16,9 @@ own, under the step that their files name (else step 1), and those of a plain mo
 step 0 of every run that starts from it.
 """
 
-from em_core.evaluate_job.card import KIND, LEASE, Job, Target, answers_file, is_job
+from em_core.evaluate_job.card import KIND, LEASE, Job, Target, answer_files, is_job, read_job
 from em_core.evaluate_job.targets import resolve
 from em_core.evaluate_job.todo import Todo, Wanted, look
 from em_core.evaluate_job.work import work
 
-__all__ = ["KIND", "LEASE", "Job", "Target", "Todo", "Wanted", "answers_file", "is_job", "look", "resolve", "work"]
+__all__ = ["KIND", "LEASE", "Job", "Target", "Todo", "Wanted", "answer_files", "is_job", "look", "read_job", "resolve", "work"]

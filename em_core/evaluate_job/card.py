@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,8 @@ from em_core.home import Home
 from em_core.spec import DataPart, RunSpec
 
 KIND = "evaluate"
+ANSWERS = "answers"
+"""In the job's folder: the event files in which its answers stand."""
 LEASE = "evaluate.lease"
 """In a run's folder: held by the evaluation that gives its answers, so that the run is not resumed meanwhile."""
 NO_DATA = (DataPart(source="(nothing is trained)", rows=None, domain=""),)
@@ -134,12 +136,22 @@ def read_job(run_dir: Path) -> Job:
         raise BadInput(f"{path}: is no usable evaluation ({reason})", "queue it again with `evaluate`") from error
 
 
-def answers_file(home: Home, run_dir: Path) -> Path | None:
-    """The event file in which an evaluation's answers stand, where they belong to a run; None when they are its own."""
-    target = read_job(run_dir).target
-    return home.run_dir(target.run_id) / "events" / f"{writer_of(run_dir)}.jsonl" if target.run_id else None
-
-
 def writer_of(run_dir: Path) -> str:
     """Name of the event file that an evaluation alone writes in the folder of a run."""
     return f"{KIND}-{run_dir.name}"
+
+
+def note_answers(home: Home, run_dir: Path, paths: Sequence[Path]) -> None:
+    """Write down in which event files of other folders the evaluation's answers stand, for whoever shows its progress."""
+    known = {*answer_files(home, run_dir), *paths}
+    text = "".join(f"{path.relative_to(home.runs)}\n" for path in sorted(known))
+    (run_dir / ANSWERS).write_text(text, encoding="utf-8")
+
+
+def answer_files(home: Home, run_dir: Path) -> list[Path]:
+    """Event files of other folders in which the evaluation's answers stand; empty before it has loaded its model."""
+    try:
+        lines = (run_dir / ANSWERS).read_text(encoding="utf-8").splitlines()
+        return [home.run_dir(line.split("/")[0]) / "events" / line.rsplit("/", 1)[1] for line in lines]
+    except (OSError, ValueError, IndexError, BadInput):
+        return []

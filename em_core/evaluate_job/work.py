@@ -23,7 +23,7 @@ from em_core.causes import Cause
 from em_core.checkpoints import complete_checkpoints, parent_adapter
 from em_core.errors import BadInput, EMError, WorkFailed
 from em_core.evaluate_job import hub
-from em_core.evaluate_job.card import LEASE, Job, Target, read_job, writer_of
+from em_core.evaluate_job.card import LEASE, Job, Target, note_answers, read_job, writer_of
 from em_core.evaluate_job.owner import Owner, answered_ids, check_unchanged, read_owner
 from em_core.evaluate_job.targets import refuse_at_work
 from em_core.evaluation import Evaluation, Place
@@ -103,6 +103,7 @@ class _Work:
         adapters = self._adapters(target)
         session = self._session(adapters)
         evaluation = self._evaluation(session, adapters)
+        note_answers(self.home, self.run_dir, evaluation.event_files)
         self.events.write(self._facts(session, evaluation))
         last = self._ask(session, evaluation, adapters)
         discarded = evaluation.stopped and self.request() == "discard"

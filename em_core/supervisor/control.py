@@ -110,7 +110,7 @@ def resume(home: Home, run_id: str, *, start: bool = True) -> str:
             again = f"`python -m em_core retry {run_id}` does it once more as a new run"
             raise Busy(f"{run_id}: has finished", again)
         if held(run_dir / evaluate_job.LEASE):
-            raise Busy(f"{run_id}: its checkpoints are being evaluated", "resume it when that has ended (`python -m em_core runs`)")
+            raise Busy(f"{run_id}: is being evaluated", "resume it when that has ended; `python -m em_core runs` shows it")
         if not status.recorded:
             record_death(run_dir, status, pid=pid)
         where = requeue(run_dir, "resumed by a person")
