@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from em_core import schedule
+from em_core import evaluate_job, schedule
 from em_core.checkpoints import RESUME, complete_checkpoints, read_complete
 from em_core.errors import EMError
 from em_core.home import Home
@@ -103,6 +104,8 @@ def _live(home: Home, status: RunStatus, log_lines: int) -> LiveRun:
     run_dir, now = home.runs / status.run_id, time.time()
     watched = _watched.setdefault(str(run_dir), _Watched())
     reading = watched.reading.read(run_dir / "events", "worker-*.jsonl")
+    if status.kind == evaluate_job.KIND:
+        _read_evaluation(home, run_dir, reading)
     phases = phases_of(reading, dict(status.phases), _counts(home, run_dir, watched), now)
     if len(watched.losses) != len(reading.losses) or watched.losses[-1:] != tuple(reading.losses[-1:]):
         watched.losses = tuple(reading.losses)
@@ -119,6 +122,16 @@ def _live(home: Home, status: RunStatus, log_lines: int) -> LiveRun:
         time_left(phases) if status.state == "running" else None,
         log_tail(run_dir / "worker.log", log_lines) if log_lines else "",
     )
+
+
+def _read_evaluation(home: Home, run_dir: Path, reading: Reading) -> None:
+    """An evaluation's answers stand in the folders of others, and only those that were missing are given."""
+    for path in evaluate_job.answer_files(home, run_dir):
+        reading.read(path.parent, path.name)
+    with contextlib.suppress(EMError):
+        n_answers = evaluate_job.read_job(run_dir).n_answers
+        if reading.facts:
+            reading.facts |= {"n_answers_planned": n_answers, "n_checkpoints": 1, "n_rows": None, "baseline_run_id": ""}
 
 
 def _counts(home: Home, run_dir: Path, watched: _Watched) -> Counts:
