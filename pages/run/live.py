@@ -2,10 +2,8 @@
 
 import streamlit as st
 
-from em_core.selection import Selection
 from em_core.supervisor import live
-from em_core.view import headline
-from pages.shared import core, live_ended, live_gpus, live_notices, live_queue, run_card, words
+from pages.shared import core, live_curves, live_ended, live_gpus, live_notices, queue_panel, run_card, words
 
 REFRESH_S = 2.0
 
@@ -26,8 +24,7 @@ def board() -> None:
         now = core.statuses()
         working = live.active_runs(core.home(), now, log_lines=0)
         at_work = [run for run in working if run.status.active]
-        ids = tuple(run.status.run_id for run in at_work)
-        rates = headline.one_judge(core.rates_of(Selection(run_ids=ids))) if ids else None
+        rates = live_curves.rates_of(tuple(run.status.run_id for run in at_work))
         if working:
             core.keep_running()  # queued runs need a supervisor, also when the last one was killed
     if {(status.run_id, status.attempt) for status in now if status.final} != drawn or bool(working) != busy:
@@ -39,9 +36,8 @@ def board() -> None:
     else:
         live_gpus.show()
     for run in at_work:
-        if rates is not None:
-            run_card.active(run, rates)
-    live_queue.show(working[len(at_work) :])
+        run_card.active(run, rates.get(run.status.run_id))
+    queue_panel.panel(now)
 
 
 board()

@@ -13,7 +13,7 @@ from em_core.supervisor import queue_order, waiting
 from em_core.supervisor.evidence import RunStatus
 from em_core.supervisor.waiting import Overview
 from em_core.view import queue_tables
-from pages.shared import core, words
+from pages.shared import core, live_actions, words
 
 _SAID, _RUN = "queue-said", "queue-run"
 _HEIGHT = 38 * 9
@@ -83,12 +83,12 @@ def _table(now: Overview) -> None:
 
 
 def _order(now: Overview) -> None:
-    """Move one run, or give it a priority."""
+    """Move one run, give it a priority, take it out."""
     ids = [w.status.run_id for w in now.waiting]
     if st.session_state.get(_RUN) not in ids:
         st.session_state.pop(_RUN, None)  # it has started meanwhile
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        run_id = st.selectbox("Change the place of", ids, None, key=_RUN, placeholder="Choose a run", width=300)
+        run_id = st.selectbox("Change", ids, None, key=_RUN, placeholder="Choose a run", width=300)
         if run_id is None:
             return
         chosen = now.waiting[ids.index(run_id)]
@@ -105,6 +105,8 @@ def _order(now: Overview) -> None:
         wanted = st.number_input("Priority", -most, most, chosen.priority, 1, key=key, width=130)
         if wanted != chosen.priority:
             st.button(f"Set priority {wanted}", key="queue-set", type="primary", on_click=_do, args=[_priority, run_id, wanted])
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        live_actions.at_work(chosen.status)
 
 
 def _slots(now: Overview) -> None:

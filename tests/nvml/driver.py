@@ -12,6 +12,7 @@ import pytest
 
 from em_core import machine, nvidia_smi, nvml
 
+_READ = nvml.read
 SOURCE = Path(__file__).with_name("fake_nvml.c")
 
 
@@ -40,6 +41,7 @@ class Driver:
         monkeypatch.setenv("FAKE_NVML", str(self.file))
         monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(library)))
         monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+        monkeypatch.setattr(nvml, "read", _READ)
         fresh(monkeypatch)
 
     def says(self, text: str) -> None:
