@@ -1,4 +1,4 @@
-"""``runs``, ``show``, ``logs`` and ``stop``: what is going on, and how to end it."""
+"""``runs``, ``show`` and ``logs``: what is going on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from em_core.cli.output import Out, printable
 from em_core.cli.showing import show
 from em_core.errors import BadInput, EMError
 from em_core.home import Home
-from em_core.records import FinalState
-from em_core.supervisor import control, ensure_running, experiments
+from em_core.supervisor import ensure_running, is_running
 from em_core.supervisor.evidence import RunStatus, list_runs, run_status
+from em_core.supervisor.requeue import settled
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -28,12 +28,6 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN")
     parser.add_argument("--follow", action="store_true", help="go on until the run ends")
     parser.set_defaults(run=_logs)
-    parser = commands.add_parser("stop", parents=[shared], help="stop a run, or an experiment's; saves a checkpoint first")
-    one = parser.add_mutually_exclusive_group(required=True)
-    one.add_argument("run_id", metavar="RUN", nargs="?", default="")
-    one.add_argument("--experiment", metavar="NAME", default="", help="all runs of it that work or wait")
-    parser.add_argument("--discard", action="store_true", help="don't save a checkpoint")
-    parser.set_defaults(run=_stop)
 
 
 def status_of(home: Home, run_id: str) -> RunStatus:
@@ -90,7 +84,8 @@ def _logs(args: argparse.Namespace, home: Home, out: Out) -> int:
     path = home.run_dir(args.run_id) / "worker.log"
     offset, text = 0, ""
     while True:
-        ended = status_of(home, args.run_id).state in FinalState
+        status = status_of(home, args.run_id)
+        ended = status.final and (settled(path.parent, status) or not is_running(home))
         if path.exists():
             with path.open("rb") as file:
                 file.seek(offset)
@@ -109,18 +104,6 @@ def _logs(args: argparse.Namespace, home: Home, out: Out) -> int:
     return 0
 
 
-def _stop(args: argparse.Namespace, home: Home, out: Out) -> int:
-    home.writable("Stopping a run")
-    if args.experiment:
-        said = experiments.stop(home, args.experiment, discard=args.discard)
-        out.result({"experiment": args.experiment, "messages": said}, "\n".join(said))
-        return 0
-    status_of(home, args.run_id)
-    message = control.stop(home, args.run_id, discard=args.discard)
-    out.result({"run_id": args.run_id, "message": message}, message)
-    return 0
-
-
 def wait_for(home: Home, run_ids: list[str], out: Out) -> int:
     """Wait until every run has ended and is in the database; 0 when all finished, else 1."""
     from em_core.store.publish import publish
@@ -135,7 +118,7 @@ def wait_for(home: Home, run_ids: list[str], out: Out) -> int:
                 told[status.run_id] = news
                 progress = f"step {step} of {last}" if last else ""
                 out.say(f"{time.strftime('%H:%M:%S')} {status.run_id}: {status.state} {progress} {status.reason}".rstrip())
-        if all(status.state in FinalState for status in statuses):
+        if all(settled(home.run_dir(status.run_id), status) for status in statuses):
             break
         ensure_running(home)
         time.sleep(1)

@@ -81,3 +81,8 @@ def may_resume_by_itself(run_dir: Path, status: RunStatus, now: float | None = N
         elif event.get("state") == status.state and event.get("attempt") == status.attempt:
             ended = max(ended, float(event.get("t") or 0.0))
     return (now if now is not None else time.time()) - ended < WITHIN_S and queued[1] != "automatic"
+
+
+def settled(run_dir: Path, status: RunStatus) -> bool:
+    """Whether a run has ended for good, as far as nobody does anything: its end is recorded, and no resume is to come."""
+    return status.final and status.recorded and not may_resume_by_itself(run_dir, status)
