@@ -1,4 +1,4 @@
-"""Loss and EM rate of a run at work, side by side, as they grow."""
+"""Loss and EM rate of runs at work, side by side, as they grow."""
 
 from __future__ import annotations
 
@@ -9,25 +9,38 @@ import streamlit as st
 from streamlit.dataframe_util import convert_anything_to_arrow_bytes
 
 from em_core import charts
+from em_core.selection import Selection
 from em_core.supervisor.live import LiveRun
+from em_core.view import headline
 from em_core.view import live_curves as view
-from pages.shared import panels, words
+from em_core.view.live_curves import RunRates
+from pages.shared import core, panels, words
 
 _HEIGHT = 240
 
 
-def show(run: LiveRun, rates: pd.DataFrame) -> None:
+def rates_of(run_ids: tuple[str, ...]) -> dict[str, RunRates]:
+    """EM rates of these runs by each one's leading judge; asked for once per publish."""
+    return _rates_of(*core.key(), run_ids) if run_ids else {}
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)  # a resource: as data the frames are copied at each refresh
+def _rates_of(root: str, generation: str, run_ids: tuple[str, ...]) -> dict[str, RunRates]:
+    return view.by_run(headline.one_judge(core.rates_of(Selection(run_ids=run_ids))))
+
+
+def show(run: LiveRun, rates: RunRates | None) -> None:
     """Both curves.
 
     Args:
         run: The run.
-        rates: EM rates of its checkpoints by one judge, step 0 included; empty before the first scored one.
+        rates: Its EM rates, step 0 included; None before the first answer is published.
     """
     loss, em = st.columns(2, gap="medium")
     with loss:
-        _loss(run, "" if rates.empty else str(rates["domain"].iloc[0]))
+        _loss(run, rates.domain if rates else "")
     with em:
-        _em(run, rates)
+        _em(run.status.run_id, rates)
 
 
 def _loss(run: LiveRun, domain: str) -> None:
@@ -35,9 +48,8 @@ def _loss(run: LiveRun, domain: str) -> None:
         st.caption("Training loss: no curve yet.")
         return
     spec, name, first = _template(run.status.run_id, run.status.label, domain)
-    rows = pd.DataFrame(view.rows(first, run.losses))
-    drawn = {**spec, "datasets": {name: convert_anything_to_arrow_bytes(rows)}}
-    st.vega_lite_chart(spec=drawn, width="stretch", key=f"loss-{run.status.run_id}")
+    rows = convert_anything_to_arrow_bytes(view.loss_rows(first, run.losses))
+    st.vega_lite_chart(spec={**spec, "datasets": {name: rows}}, width="stretch", key=f"loss-{run.status.run_id}")
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -49,23 +61,23 @@ def _template(run_id: str, label: str, domain: str) -> tuple[dict[str, Any], str
     return spec, name, dict(rows[0])
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _em_specs(rates: pd.DataFrame) -> list[dict[str, Any]]:
-    return [panels.packed(spec) for spec in charts.quick_panels("em_trajectory", rates, {}, _HEIGHT + 70)[0]]
-
-
-def _em(run: LiveRun, rates: pd.DataFrame) -> None:
-    if rates.empty or not rates["em_rate"].notna().any():
+def _em(run_id: str, rates: RunRates | None) -> None:
+    if rates is None or rates.step is None:
         st.caption("EM rate: no scored checkpoint yet. The starting model (step 0) comes first.")
         return
-    step = int(rates.loc[rates["em_rate"].notna(), "step"].max())
-    newest = rates[(rates["step"] == step) & rates["em_rate"].notna()].to_dict("records")
-    key = f"em-{run.status.run_id}"
-    if rates.loc[rates["em_rate"].notna(), "step"].nunique() > 1:
-        for i, spec in enumerate(_em_specs(rates)):
-            st.vega_lite_chart(spec=spec, width="stretch", key=f"{key}-{i}")
-    st.markdown(f"**EM rate at step {step:,}**" + ("" if step else ", before the fine-tune"))
-    for row in newest:
+    if rates.n_steps > 1:
+        for i, spec in enumerate(_em_specs(run_id, rates.signature, rates.rates)):
+            st.vega_lite_chart(spec=spec, width="stretch", key=f"em-{run_id}-{i}")
+    lines = [f"**EM rate at step {rates.step:,}**" + ("" if rates.step else ", before the fine-tune")]
+    for row in rates.newest:
         said = f"**{words.percent(row['em_rate'])}** {words.plain(row['question_set'])}"
-        st.markdown(f":small[{said}: {words.plain(words.interval(row))}]")
-    st.caption(f"{words.plain(newest[0]['definition'])}, judge {words.plain(newest[0]['judge_id'])}")
+        lines.append(f":small[{said}: {words.plain(words.interval(row))}]")
+    first = rates.newest[0]
+    lines.append(f":small[:gray[{words.plain(first['definition'])}, judge {words.plain(first['judge_id'])}]]")
+    st.markdown("  \n".join(lines))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _em_specs(run_id: str, signature: str, _rates: pd.DataFrame) -> list[dict[str, Any]]:
+    """The chart; drawn again only when a number in it has changed."""
+    return [panels.packed(spec) for spec in charts.quick_panels("em_trajectory", _rates, {}, _HEIGHT + 70)[0]]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 
-import pandas as pd
 import streamlit as st
 
 from em_core import preview
 from em_core.supervisor.evidence import RunStatus
 from em_core.supervisor.live import LiveRun, resume_step
 from em_core.view import live_words
+from em_core.view.live_curves import RunRates
 from em_core.view.run_words import short
 from pages.shared import core, live_actions, live_curves, live_log, words
 
@@ -32,8 +32,8 @@ def heading(status: RunStatus, more: str = "") -> None:
         st.caption(words.plain(status.run_id))
 
 
-def active(run: LiveRun, rates: pd.DataFrame) -> None:
-    """A run at work."""
+def active(run: LiveRun, rates: RunRates | None) -> None:
+    """A run at work, with its EM rates so far."""
     status = run.status
     with st.container(border=True, key=f"run-{status.run_id}"):
         heading(status)
@@ -45,7 +45,7 @@ def active(run: LiveRun, rates: pd.DataFrame) -> None:
             for place, phase in zip(st.columns(2, gap="medium"), shown[i : i + 2], strict=False):
                 icon = ":material/play_arrow: " if phase.at_work else ""
                 place.progress(phase.share, text=icon + words.plain(live_words.sentence(phase)))
-        live_curves.show(run, rates[rates["run_id"] == status.run_id])
+        live_curves.show(run, rates)
         with st.container(horizontal=True, vertical_alignment="center"):
             live_actions.at_work(status)
             _links(status)
