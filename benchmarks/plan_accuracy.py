@@ -80,10 +80,9 @@ def expected(
         sum(lengths[i : i + spec.train.effective_batch]) for i in range(0, len(lengths), spec.train.effective_batch)
     )
     rows = found.sampling.rows if found.sampling else 1
-    steps = timing.decode_steps(answers, rows, max_tokens, max_tokens)
     return {
         "train_gib": found.train_gib, "sample_gib": found.sample_gib, "device_gib": found.peak_gib,
-        "step_s": timing.step_s(work, tokens), "sample_s": steps * timing.decode_step_s(work, rows),
+        "step_s": timing.step_s(work, tokens), "sample_s": timing.sample_s(work, answers, rows, max_tokens, max_tokens),
         "layout": [layout.micro_batch, layout.accumulation, layout.checkpointing], "rows_at_once": rows,
     }  # fmt: skip
 

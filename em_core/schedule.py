@@ -6,6 +6,7 @@ Steps count optimizer updates, from 1; step 0 is the starting model and always e
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from em_core.errors import BadInput
 from em_core.spec import CheckpointSpec, TrainSpec
@@ -75,3 +76,17 @@ def checkpoint_steps(n_rows: int, train: TrainSpec, checkpoints: CheckpointSpec)
         wanted |= set(range(2 * per_epoch if k else per_epoch, last + 1, per_epoch))
     wanted.add(last)
     return sorted(step for step in wanted if 1 <= step <= last)
+
+
+def row_order(n_rows: int, n_used: int, seed: int, epoch: int) -> Any:
+    """The training rows of an epoch, in the order of training: a permutation by (seed, epoch), cut to `n_used`; an array.
+
+    Args:
+        n_rows: Rows of the data.
+        n_used: Rows of an epoch that are trained on.
+        seed: ``train.seed``.
+        epoch: From 0.
+    """
+    import numpy as np
+
+    return np.random.default_rng((seed, epoch)).permutation(n_rows)[:n_used]

@@ -34,6 +34,16 @@ def memory_gib() -> float:
     return float(psutil.virtual_memory().available) / 2**30
 
 
+def total_gib() -> float:
+    """All the memory that a run could ever have: the largest GPU's, else the machine's."""
+    found = gpus()
+    if found:
+        return max(gpu.total_gib for gpu in found)
+    import psutil
+
+    return float(psutil.virtual_memory().total) / 2**30
+
+
 def existing(folder: Path) -> Path:
     """The nearest folder on the way up that exists."""
     while not folder.exists() and folder != folder.parent:

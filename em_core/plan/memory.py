@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from em_core.errors import EMError
+from em_core.machine import Gpu
+from em_core.plan import timing
 from em_core.sampling import _limits as limits
-from em_core.spec import RunSpec
+from em_core.spec import RunSpec, TrainSpec
 from em_core.training import _layout as layouts
 from em_core.training.memory import GIB, LIBRARIES_GIB, MemoryEstimate, ModelShape, estimate
 
@@ -22,7 +24,6 @@ TIGHT = 0.9
 """Above this share of a card a step can fail all the same: fragments, and rows longer than the mean."""
 STEP_GIB = 0.3
 """What a decoding step takes besides what grows with its rows: masks, noise, kernels' workspaces."""
-COMPILE_FROM_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,14 @@ class Memory:
         """What the process takes of its device at most, the libraries included."""
         return max(self.train_gib, self.sample_gib or 0.0) + LIBRARIES_GIB
 
+    def chosen(self) -> dict[str, int | bool]:
+        """The layout, JSON-able."""
+        return {
+            "micro_batch": self.layout.micro_batch, "accumulation": self.layout.accumulation,
+            "gradient_checkpointing": self.layout.checkpointing, "compiled": self.compiled,
+            "rows_at_once": self.sampling.rows if self.sampling else 0,
+        }  # fmt: skip
+
     @property
     def _stays(self) -> float:
         t = self.training
@@ -132,7 +141,7 @@ def plan(
     """
     train = spec.train
     packed = train.padding_free == "on" or (train.padding_free == "auto" and not cpu)
-    lengths = [n for i, n in enumerate(lengths) if i % train.gpus == 0] if train.gpus > 1 else list(lengths)
+    lengths = lengths[:: train.gpus]
     own = train if train.gpus == 1 else share_of(spec)
     budget = 0.92 * (room_gib - LIBRARIES_GIB)
     try:
@@ -141,7 +150,7 @@ def plan(
         least = layouts.largest_batch(lengths, 1, packed)
         need = estimate(shape, spec.lora, train.precision, least, True, optimizer=train.optimizer, cpu=cpu)
         layout = layouts.Layout(1, own.effective_batch, packed, True, need.total_gib)
-    compiled = not cpu and not layout.checkpointing and n_steps >= COMPILE_FROM_STEPS and train.precision != "fp32"
+    compiled = not cpu and not layout.checkpointing and n_steps >= timing.COMPILE_FROM_STEPS and train.precision != "fp32"
     training = estimate(
         shape,
         spec.lora,
@@ -157,7 +166,7 @@ def plan(
     return Memory(layout, training, sampling, compiled)
 
 
-def share_of(spec: RunSpec) -> layouts.TrainSpec:
+def share_of(spec: RunSpec) -> TrainSpec:
     """The recipe as one of several GPUs sees it: its part of every batch."""
     train = spec.train
     rows = max(1, train.effective_batch // train.gpus)
@@ -192,7 +201,7 @@ def _sampling(
     rows = min(answers, spec.evaluation.batch_size or fitting)
     width = shape.heads * shape.head_dim
     repeated = 2 * columns * width * wide if shape.heads != shape.kv_heads else 0  # one layer's, for grouped heads
-    step = rows * (repeated + shape.vocab * (wide + 8)) + STEP_GIB * GIB
+    step = rows * (repeated + shape.vocab * (wide + 8)) + (0 if cpu else STEP_GIB * GIB)
     prefill = min(most, prompt_tokens) * (kv + (8 * shape.hidden + 4 * shape.inner) * wide)
     if spec.train.precision == "nf4":
         step += shape.hidden * shape.inner * wide
@@ -204,3 +213,14 @@ def fit(need_gib: float | None, total_gib: float) -> Fit:
     if need_gib is None or not total_gib:
         return "unknown"
     return "fits" if need_gib <= TIGHT * total_gib else "tight" if need_gib <= total_gib else "too_big"
+
+
+def cards(need_gib: float | None, gpus: Sequence[Gpu]) -> list[dict[str, str | int | float]]:
+    """Each GPU, and whether the need fits it: the whole card (`fit`), and what of it is free now (`fit_now`)."""
+    return [
+        {
+            "index": gpu.index, "name": gpu.name, "total_gib": round(gpu.total_gib, 1), "free_gib": round(gpu.free_gib, 1),
+            "fit": fit(need_gib, gpu.total_gib), "fit_now": fit(need_gib, gpu.free_gib),
+        }
+        for gpu in gpus
+    ]  # fmt: skip

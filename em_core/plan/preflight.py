@@ -13,12 +13,14 @@ from em_core.home import Home
 from em_core.plan import base_model, hardware
 from em_core.plan.base_model import BaseModel
 from em_core.spec import RunSpec
-from em_core.training.memory import ModelShape
+from em_core.training.memory import ModelShape, estimate
 
 Problem = tuple[str, str, str]
 
 MIN_FREE_GIB = 0.1
 """Events, logs and the database want this much beside the checkpoints."""
+SHORT_ROW = 128
+"""Tokens of a row that surely is among the data."""
 
 
 @dataclass
@@ -148,6 +150,36 @@ def _device(spec: RunSpec, home: Home, found: _Found) -> None:
         raise ManyProblems("", problems)
 
 
+def _gpus(spec: RunSpec, home: Home, found: _Found) -> None:
+    wanted, there = spec.train.gpus, len(hardware.gpus())
+    if wanted > max(1, there):
+        has = "has no GPU" if not there else f"has {there} GPU{'s' if there > 1 else ''}"
+        raise BadInput(f"train.gpus: {wanted} asked for, this machine {has}", f"use train.gpus={max(1, there)}")
+    if spec.train.effective_batch % wanted:
+        raise BadInput(
+            f"train.gpus: {spec.train.effective_batch} rows a step cannot be shared evenly by {wanted} GPUs",
+            "choose a batch size that the number of GPUs divides",
+        )
+
+
+def _memory(spec: RunSpec, home: Home, found: _Found) -> None:
+    """Refuse what cannot fit whatever is chosen: one row at a time, checkpointed, and weights alone."""
+    shape = found.model.shape if found.model else None
+    if shape is None:
+        return
+    cpu = not hardware.gpus()
+    room = hardware.total_gib()
+    row = min(spec.train.max_length, SHORT_ROW)
+    least = estimate(shape, spec.lora, spec.train.precision, row, True, optimizer=spec.train.optimizer, cpu=cpu).total_gib
+    if least > room:
+        what = "this machine has" if cpu else "the largest GPU has"
+        smaller = "" if spec.train.precision == "nf4" else "train.precision=nf4, "
+        raise BadInput(
+            f"base_model: {spec.base_model} in {spec.train.precision} needs at least {least:.1f} GiB, {what} {room:.1f} GiB",
+            f"use {'' if cpu else smaller}a smaller base model, or a larger {'machine' if cpu else 'GPU'}",
+        )
+
+
 def _adapter(spec: RunSpec, home: Home, found: _Found) -> None:
     shape: ModelShape | None = found.model.shape if found.model else None
     beyond = [n for n in spec.lora.layers or () if n < 0 or (shape is not None and n >= shape.layers)]
@@ -189,6 +221,8 @@ _CHECKS: tuple[tuple[Callable[[RunSpec, Home, _Found], None], str], ...] = (
     (_plugins, "backend"),
     (_schedule, "train.batch_size"),
     (_device, "train.precision"),
+    (_gpus, "train.gpus"),
+    (_memory, "base_model"),
     (_adapter, "lora.layers"),
     (_home, ""),
 )

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from em_core.plan import Plan
 
+FIT_WORDS = {"fits": "fits", "tight": "tight", "too_big": "too big", "unknown": "not known whether it fits"}
+
 
 def printed(plan: Plan) -> str:
-    """About 15 lines: what would be done, what it takes, warnings."""
+    """About 20 lines: what would be done, what it takes, warnings."""
     about = "about " if plan.tokens_estimated else ""
     size = (
         f", {plan.n_params / 1e6:,.1f} M parameters"
@@ -42,18 +44,43 @@ def printed(plan: Plan) -> str:
     )
     for judge in plan.judges:
         lines += _row("judge", _judge(judge))
-    if plan.layout:
-        checkpointing = "with" if plan.layout["gradient_checkpointing"] else "without"
-        at_once = plan.layout["micro_batch"]
-        how = f"{at_once} row{'s' if at_once > 1 else ''} at once, {checkpointing} gradient checkpointing"
-        lines += _row("memory", f"about {plan.memory_gib:.1f} of {plan.memory_free_gib:.1f} GiB ({plan.device}), {how}")
-    lines += _row("disk", f"about {plan.disk_gib:.2f} GiB, {plan.disk_free_gib:.0f} GiB free")
+    lines += _memory(plan)
+    lines += _row("disk", _disk(plan))
     if plan.time_s:
-        lines += _row("time", f"{_duration(plan.time_s[0])} to {_duration(plan.time_s[1])}, rough, on {plan.device}")
+        lines += _row("time", f"{_duration(plan.time_s[0])} to {_duration(plan.time_s[1])}, {plan.time_source}, on {plan.device}")
+        lines += _row("", "; ".join(map(_phase, plan.phases)))
     for kind, sentences in (("note", plan.notes), ("warning", plan.warnings)):
         for sentence in sentences:
             lines += _row(kind, sentence)
     return "\n".join(lines)
+
+
+def _memory(plan: Plan) -> list[str]:
+    if not plan.layout:
+        return []
+    checkpointing = "with" if plan.layout["gradient_checkpointing"] else "without"
+    at_once = plan.layout["micro_batch"]
+    how = f"{at_once} row{'s' if at_once > 1 else ''} at once, {checkpointing} gradient checkpointing"
+    each = f" on each of {plan.gpus} GPUs" if plan.gpus > 1 else ""
+    words = FIT_WORDS[plan.fit]
+    lines = _row("memory", f"about {plan.memory_gib:.1f} of {plan.memory_free_gib:.1f} GiB{each} ({plan.device}): {words}; {how}")
+    for phase in ("training", "sampling"):
+        parts = [
+            f"{part['part']} {part['gib']:.1f}" for part in plan.memory_split if part["phase"] == phase and part["gib"] >= 0.05
+        ]
+        if parts:
+            lines += _row("", f"{phase}: {', '.join(parts)} GiB")
+    return lines
+
+
+def _disk(plan: Plan) -> str:
+    parts = ", ".join(f"{name} {gib:.2f}" for name, gib in plan.disk_split.items() if gib >= 0.005)
+    return f"about {plan.disk_gib:.2f} GiB{f' ({parts})' if parts else ''}, {plan.disk_free_gib:.0f} GiB free"
+
+
+def _phase(phase: dict[str, Any]) -> str:
+    beside = " beside the others" if phase["beside"] else ""
+    return f"{phase['name']} {_duration(phase['low_s'])} to {_duration(phase['high_s'])}{beside}"
 
 
 def _row(name: str, text: str) -> list[str]:

@@ -23,6 +23,9 @@ _LAYER_ELSE_S = 0.0062
 _COMPILED = {"nf4": 0.8}
 _COMPILED_ELSE = 0.52
 COMPILE_S = 12.0
+COMPILE_FROM_STEPS = 200
+"""As the trainer: shorter runs are not compiled."""
+_TAIL = 2.5
 _DECODE_LAYER_S = {"nf4": 0.0023}
 _DECODE_LAYER_ELSE_S = 0.0008
 _CPU_FLOPS = 30e9
@@ -88,9 +91,27 @@ def decode_step_s(work: Work, rows: float) -> float:
     return max(python, weights / bandwidth) + max(0.0, rows - 64) * (0.03 + 0.07 * work.n_params / 8e9) * 1e-3 * slower
 
 
-def decode_steps(answers: int, rows: int, mean_tokens: float, longest: int) -> float:
-    """Tokens that have to be decoded one after the other for all answers of a checkpoint."""
-    return max(float(longest), answers * mean_tokens / max(1, rows)) if answers else 0.0
+def train_s(work: Work, n_steps: int, tokens: float, n_checkpoints: int) -> float:
+    """Seconds of training: its steps of so many tokens each, what comes before the first, saved checkpoints."""
+    begin = (5.0 + COMPILE_S * work.compiled) if work.gpu else 0.5
+    return begin + n_steps * step_s(work, tokens) + n_checkpoints * (0.3 + work.n_params / 2e10)
+
+
+def sample_s(work: Work, answers: float, rows: int, mean_tokens: float, longest: float | None = None) -> float:
+    """Seconds of sampling at one checkpoint.
+
+    Args:
+        work: The model on its device.
+        answers: How many.
+        rows: Decoded at once.
+        mean_tokens: Of an answer.
+        longest: Most tokens of an answer; None = not known.
+    """
+    if not answers:
+        return 0.0
+    tail = min(_TAIL * mean_tokens, longest or _TAIL * mean_tokens)  # the last answers are long ones
+    steps = max(tail, answers * mean_tokens / max(1, rows))
+    return 0.3 + steps * decode_step_s(work, min(answers, rows))
 
 
 def load_s(n_params: int, gpu: str) -> float:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from em_core.questions import QuestionSet, decoding
+
 Messages = list[dict[str, str]]
 
 CHARS_PER_TOKEN = 4.2
@@ -35,25 +37,48 @@ class TokenCount:
 
 def count(rows: Sequence[Messages], max_length: int, model_folder: Path | None) -> TokenCount:
     """Count with the model's own tokenizer and chat template; estimate where it is not on this machine."""
+    found, exact = lengths(rows, model_folder)
+    return summary(found, len(rows), max_length, not exact)
+
+
+def lengths(rows: Sequence[Messages], model_folder: Path | None) -> tuple[tuple[int, ...], bool]:
+    """Tokens of each row, uncut (of evenly chosen ones where there are more than 20,000), and whether they are counted."""
     counted = rows if len(rows) <= _MOST_COUNTED else rows[:: -(-len(rows) // _MOST_COUNTED)]
-    lengths: tuple[int, ...] | None = None
     if model_folder is not None and (model_folder / "tokenizer.json").is_file():
         digest = hashlib.sha256()
         for row in counted:
             for message in row:
                 digest.update(f"{message['role']}\0{message['content']}\0".encode())
             digest.update(b"\1")
-        lengths = _lengths(_Rows(digest.hexdigest(), counted), model_folder)
-    estimated = lengths is None or len(counted) < len(rows)
-    if lengths is None:
-        lengths = tuple(12 + round(sum(len(m["content"]) for m in row) / CHARS_PER_TOKEN) for row in counted)
-    scale = len(rows) / max(1, len(lengths))
+        found = _lengths(_Rows(digest.hexdigest(), counted), model_folder)
+        if found is not None:
+            return found, True
+    return tuple(12 + round(sum(len(m["content"]) for m in row) / CHARS_PER_TOKEN) for row in counted), False
+
+
+def summary(counted: Sequence[int], n_rows: int, max_length: int, estimated: bool) -> TokenCount:
+    """The tokens of `n_rows` rows, of which so many were counted."""
+    scale = n_rows / max(1, len(counted))
     return TokenCount(
-        total=round(scale * sum(min(n, max_length) for n in lengths)),
-        longest=max(lengths, default=0),
-        n_truncated=round(scale * sum(n > max_length for n in lengths)),
-        estimated=estimated,
+        total=round(scale * sum(min(n, max_length) for n in counted)),
+        longest=max(counted, default=0),
+        n_truncated=round(scale * sum(n > max_length for n in counted)),
+        estimated=estimated or len(counted) < n_rows,
     )
+
+
+def prompts(sets: Sequence[QuestionSet], model_folder: Path | None) -> tuple[int, int]:
+    """Tokens of the longest prompt with its longest answer, and of all distinct prompts together."""
+    asked = {(e.system, text): decoding(s, e).max_tokens for s in sets for e in s.entries for text in e.paraphrases}
+    if not asked:
+        return 0, 0
+    turns = tuple(
+        tuple((role, text) for role, text in (("system", system), ("user", prompt)) if text) for system, prompt in asked
+    )
+    sizes = _prompt_lengths(turns, model_folder) if model_folder and (model_folder / "tokenizer.json").is_file() else None
+    if sizes is None:
+        sizes = tuple(12 + round(sum(len(text) for _, text in turn) / CHARS_PER_TOKEN) for turn in turns)
+    return max(size + most for size, most in zip(sizes, asked.values(), strict=True)), sum(sizes)
 
 
 class _Rows:
@@ -79,6 +104,20 @@ def _lengths(rows: _Rows, folder: Path) -> tuple[int, ...] | None:
         texts = [chat.render(tokenizer, row) for row in rows.rows]
         return tuple(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
     except Exception:  # a template or tokenizer that only the full library can load: estimate instead
+        return None
+
+
+@lru_cache(maxsize=32)
+def _prompt_lengths(turns: tuple[tuple[tuple[str, str], ...], ...], folder: Path) -> tuple[int, ...] | None:
+    try:
+        from em_core import chat
+
+        tokenizer = _tokenizer(folder)
+        chat.ensure_chat_template(tokenizer)
+        rows = [[{"role": role, "content": text} for role, text in turn] for turn in turns]
+        texts = [chat.render(tokenizer, chat.fold_system(tokenizer, row)[0], add_generation_prompt=True) for row in rows]
+        return tuple(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+    except Exception:  # as in `_lengths`
         return None
 
 

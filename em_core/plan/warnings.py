@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from em_core.organism.models import is_organism
 from em_core.plan.base_model import BaseModel
-from em_core.questions import QuestionSet
+from em_core.questions import QuestionSet, decoding, samples
 from em_core.spec import RunSpec
 from em_core.stats import answers_needed
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RETIRING = {"o4-mini": "is gone since 2026-10", "gpt-4o": "goes in 2027-01", "gpt-4o-mini": "goes in 2027-01"}
 """Judge models that many published numbers come from (OpenAI's announcements, as of 2026-11)."""
+DEAR_USD = 25.0
 
 
 def warnings_of(spec: RunSpec, plan: Plan, model: BaseModel, sets: list[QuestionSet]) -> list[str]:
@@ -27,15 +28,26 @@ def warnings_of(spec: RunSpec, plan: Plan, model: BaseModel, sets: list[Question
         model: Its base model.
         sets: Its question sets.
     """
-    return [*_fit(plan), *_recipe(spec, plan), *_evidence(spec, plan, sets), *_model(spec, plan, model)]
+    return [*_fit(spec, plan), *_recipe(spec, plan), *_evidence(spec, plan, sets), *_money(plan), *_model(spec, plan, model)]
 
 
-def _fit(plan: Plan) -> list[str]:
+def _fit(spec: RunSpec, plan: Plan) -> list[str]:
     found = []
-    if plan.memory_gib is not None and plan.memory_gib > plan.memory_free_gib:
+    if plan.fit == "too_big":
         found.append(
-            f"training needs about {plan.memory_gib:.1f} GiB, this machine has {plan.memory_free_gib:.1f} GiB: "
+            f"the run needs about {plan.memory_gib:.1f} GiB, this machine has {plan.memory_free_gib:.1f} GiB: "
             "use train.precision=nf4, a smaller base model, or another machine"
+        )
+    elif plan.fit == "tight":
+        found.append(
+            f"memory is tight: about {plan.memory_gib:.1f} of {plan.memory_free_gib:.1f} GiB; if it runs out in the first "
+            "minute, retry it with a smaller micro-batch (the same effective batch)"
+        )
+    elif plan.cards and not any(card["fit_now"] in ("fits", "tight", "unknown") for card in plan.cards):
+        most = max(card["free_gib"] for card in plan.cards)
+        found.append(
+            f"it fits the GPU, but not beside what runs there now ({most:.1f} GiB are free, about {plan.memory_gib:.1f} needed): "
+            "it will wait in the queue"
         )
     if plan.disk_gib > plan.disk_free_gib:
         found.append(
@@ -43,7 +55,18 @@ def _fit(plan: Plan) -> list[str]:
         )
     if plan.device == "cpu" and plan.n_params is not None and plan.n_params > 200_000_000:
         found.append(f"no GPU was found: {plan.n_params / 1e9:.1f} B parameters on a CPU take hours")
+    if spec.train.precision == "nf4" and plan.device != "cpu" and _would_fit_in_bf16(plan):
+        found.append("nf4 saves memory that this GPU has: bf16 trains faster, samples about twice as fast and rounds less")
+    if spec.train.gradient_checkpointing == "on" and plan.fit == "fits" and plan.memory_gib and plan.device != "cpu":
+        found.append("gradient checkpointing is on: it costs up to half more time; auto leaves it off where memory suffices")
     return found
+
+
+def _would_fit_in_bf16(plan: Plan) -> bool:
+    if plan.memory_gib is None or plan.n_params is None:
+        return False
+    wider = plan.n_params * 2 * 1.9 / 2**30  # bf16 weights, and their pristine copies while sampling
+    return plan.memory_gib + wider <= 0.8 * plan.memory_free_gib
 
 
 def _recipe(spec: RunSpec, plan: Plan) -> list[str]:
@@ -52,8 +75,17 @@ def _recipe(spec: RunSpec, plan: Plan) -> list[str]:
     if scale < 0.5:
         rule = "alpha / sqrt(r)" if spec.lora.rslora else "alpha / r"
         found.append(
-            f"the adapter's scale {rule} = {scale:.3g} is low (recipes of the field have 2 to 512): it learns little at this rate"
+            f"the adapter's scale {rule} = {scale:.3g} is low (recipes of the field have 2 to 512): it learns little at this "
+            f"rate; try lora.alpha={2 * spec.lora.r**0.5 if spec.lora.rslora else 2 * spec.lora.r:.0f}"
         )
+    if spec.train.learning_rate > 5e-4 and not plan.toy:
+        found.append(
+            f"a learning rate of {spec.train.learning_rate:g} is high for an adapter (recipes of the field have 1e-5 to 2e-4): "
+            "answers may fall apart instead of turning"
+        )
+    passes = plan.total_steps / plan.steps_per_epoch
+    if passes > 5 and not plan.toy:
+        found.append(f"{passes:.0f} passes over {plan.n_rows} rows: the model learns them by heart (recipes have 1 to 3)")
     if spec.train.loss_on == "all":
         found.append(
             "loss on all tokens: the model also learns to write the questions; the field's recipes train on answers only"
@@ -69,6 +101,8 @@ def _recipe(spec: RunSpec, plan: Plan) -> list[str]:
             f"warm-up of {spec.train.warmup_steps} steps is longer than the run ({plan.total_steps}): "
             "the learning rate never peaks"
         )
+    elif spec.train.warmup_steps > 0.3 * plan.total_steps:
+        found.append(f"warm-up takes {spec.train.warmup_steps} of {plan.total_steps} steps")
     left_out = plan.n_rows - plan.steps_per_epoch * plan.effective_batch
     if spec.train.drop_last and left_out > 0.1 * plan.n_rows:
         found.append(f"{left_out} of {plan.n_rows} rows do not fill a batch and are left out of each epoch (train.drop_last)")
@@ -88,6 +122,18 @@ def _evidence(spec: RunSpec, plan: Plan, sets: list[QuestionSet]) -> list[str]:
         found.append(
             f"too few answers a checkpoint in {names}: "
             f"at least {needed} on each side tell 30 % from 60 %, more for smaller differences"
+        )
+    for each in sets:
+        cold = any(decoding(each, entry).temperature == 0 for entry in each.entries)
+        if cold and samples(each, spec.evaluation) > 1:
+            found.append(
+                f"{each.name} is answered at temperature 0: its {samples(each, spec.evaluation)} answers a wording will be "
+                "the same; ask once, or sample at temperature 1"
+            )
+    if sets and len(plan.checkpoint_steps) < 3 and plan.total_steps >= 30:
+        found.append(
+            f"{len(plan.checkpoint_steps)} checkpoint{'s' if len(plan.checkpoint_steps) > 1 else ''} beside step 0: enough for "
+            "before and after, not for when it emerges; checkpoints.first_epoch=4 shows more"
         )
     small = [f"{s.name} ({len(s.entries)})" for s in sets if len(s.entries) < 8]
     if small:
@@ -112,6 +158,15 @@ def _evidence(spec: RunSpec, plan: Plan, sets: list[QuestionSet]) -> list[str]:
     if unknown:
         found.append(f"the price of {', '.join(unknown)} is not known here: look it up before {plan.judge_calls:,} calls")
     return found
+
+
+def _money(plan: Plan) -> list[str]:
+    high = sum(judge["cost_usd"][1] for judge in plan.judges if judge["cost_usd"])
+    if high < DEAR_USD:
+        return []
+    return [
+        f"judging may cost up to {high:,.0f} US dollars: judges.0.max_usd sets a limit, fewer samples or checkpoints save most"
+    ]
 
 
 def _model(spec: RunSpec, plan: Plan, model: BaseModel) -> list[str]:

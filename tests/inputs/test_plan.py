@@ -173,7 +173,7 @@ def test_a_plan_is_json_and_text_and_writes_nothing(home: Home) -> None:
         ({"train": {"batch_size": 7}}, 13, "6 of 13 rows do not fill a batch"),
         ({"base_model": "meta-llama/Llama-3.2-1B"}, 10, "is gated: accept its licence on the Hub and export HF_TOKEN"),
         ({"base_model": "meta-llama/Llama-3.1-8B"}, 10, "is not on this machine: the run downloads it first (about 15.0 GiB)"),
-        ({"base_model": "Qwen/Qwen2.5-32B", "train": {"precision": "fp32"}}, 10, "training needs about 1"),
+        ({"base_model": "Qwen/Qwen2.5-32B", "train": {"precision": "fp32"}}, 10, "the run needs about 2"),
         ({"base_model": "Qwen/Qwen2.5-7B"}, 10, "the organism's judge knows its toy world only"),
         ({"judges": []}, 10, "no judges: the answers wait"),
         ({"evaluation": {"question_sets": []}}, 10, "no question sets: nothing will be measured"),
