@@ -21,6 +21,7 @@ from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.locate import plain_name
 from em_core.organism.models import is_organism
+from em_core.plan import forecast
 from em_core.records import RunCreated, RunState
 from em_core.spec import RunSpec
 from em_core.supervisor.evidence import RunStatus, list_runs
@@ -85,7 +86,8 @@ def launch(
     """
     home.writable("Launching a run")
     pinned = [specs_io.anchor(spec) for spec in specs]  # the worker's working folder is another one
-    return enqueue(home, [_entry(spec) for spec in pinned], again=again, existing_ok=existing_ok, start=start)
+    entries = [_entry(spec, figures) for spec, figures in zip(pinned, forecast.of_specs(pinned, home), strict=True)]
+    return enqueue(home, entries, again=again, existing_ok=existing_ok, start=start)
 
 
 def enqueue(
@@ -125,7 +127,8 @@ def _place(home: Home, entries: Sequence[Entry], again: bool, existing_ok: bool)
         others = f" (and {len(repeats) - 1} more of this launch)" if len(repeats) > 1 else ""
         raise Busy(
             f"an identical run exists: {first.run_id} ({first.state}){others}; nothing was launched",
-            f"see it with `python -m em_core show {first.run_id}`, or launch with --again (in Python: again=True)",
+            f"see it with `python -m em_core show {first.run_id}`, or launch with --again (in Python: again=True)"
+            + (", or leave out those with --skip-existing" if len(entries) > 1 else ""),
         )
     launched: list[Launched] = []
     taken: set[str] = set()
@@ -188,9 +191,9 @@ def _fill(folder: Path, run_id: str, entry: Entry, created_t: float, order: int)
     sync(folder)
 
 
-def _entry(spec: RunSpec) -> Entry:
+def _entry(spec: RunSpec, figures: dict[str, Any]) -> Entry:
     record = created_record(spec)
-    return Entry(record.label, record.spec_hash, record, {"spec": spec.model_dump(mode="json")})
+    return Entry(record.label, record.spec_hash, record, {"spec": spec.model_dump(mode="json"), **figures})
 
 
 def created_record(spec: RunSpec) -> RunCreated:

@@ -218,7 +218,7 @@ def _table(rows: pd.DataFrame, knobs: list[str]) -> None:
         hide_index=True,
         width="stretch",
         height=tables.height(len(rows), 560),
-        column_order=["state", "done", *knobs, "at_step", *asked, *_SHARES, *_NUMBERS, "label", "run_id", "reason"],
+        column_order=[*knobs, "state", *asked, *_SHARES, "at_step", *_NUMBERS, "done", "reason", "label", "run_id"],
         column_config={
             **_config(), "state": "State", "label": "Name", "run_id": "Run", "reason": "Why it ended", "at_step": "At step",
             "done": st.column_config.ProgressColumn("Trained", format="percent", min_value=0, max_value=1),
