@@ -53,6 +53,15 @@ class Rows:
         return known[np.concatenate(orders) % len(known)]
 
 
+def sources(spec: RunSpec) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """The data's domain label, and one JSON-able object a part; what a launch of many runs asks for each.
+
+    Raises:
+        BadInput: The data cannot be read.
+    """
+    return _sources(*_identity(spec))
+
+
 def read(spec: RunSpec, folder: Path | None) -> Rows:
     """The rows of a run.
 
@@ -63,17 +72,29 @@ def read(spec: RunSpec, folder: Path | None) -> Rows:
     Raises:
         BadInput: The data cannot be read.
     """
-    stamps = []
-    for part in spec.data:
-        stat = datasets.locate(part.source)[0].stat()
-        stamps.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return _read(*_identity(spec), folder)
+
+
+def _identity(spec: RunSpec) -> tuple[tuple[DataPart, ...], int, tuple[Any, ...]]:
+    """What decides the rows: the parts, the seed where rows are drawn, and the files as they are now."""
+    stats = [datasets.locate(part.source)[0].stat() for part in spec.data]
     seed = spec.train.seed if any(part.rows is not None for part in spec.data) else 0
-    return _read(tuple(spec.data), seed, tuple(stamps), folder)
+    return spec.data, seed, tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
+
+
+def _load(parts: tuple[DataPart, ...], seed: int) -> tuple[list[Any], datasets.DataInfo]:
+    return datasets.load_all(RunSpec.model_validate({"data": list(parts), "train": {"seed": seed}}))
+
+
+@lru_cache(maxsize=64)
+def _sources(parts: tuple[DataPart, ...], seed: int, stamps: tuple[Any, ...]) -> tuple[str, tuple[dict[str, Any], ...]]:
+    info = _load(parts, seed)[1]
+    return info.domain, tuple(info.sources())
 
 
 @lru_cache(maxsize=64)
 def _read(parts: tuple[DataPart, ...], seed: int, stamps: tuple[Any, ...], folder: Path | None) -> Rows:
-    rows, info = datasets.load_all(RunSpec.model_validate({"data": list(parts), "train": {"seed": seed}}))
+    rows, info = _load(parts, seed)
     lengths, exact = tokens.lengths(rows, folder)
     return Rows(
         n=len(rows),

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import em_core
-from em_core import datasets, specs_io
+from em_core import specs_io
 from em_core.durable import sync
 from em_core.errors import BadInput, Busy, EMError
 from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.locate import plain_name
 from em_core.organism.models import is_organism
-from em_core.plan import forecast
+from em_core.plan import forecast, rows
 from em_core.records import RunCreated, RunState
 from em_core.spec import RunSpec
 from em_core.supervisor.evidence import RunStatus, list_runs
@@ -202,7 +202,7 @@ def created_record(spec: RunSpec) -> RunCreated:
     Raises:
         BadInput: Its training data is unusable.
     """
-    _, info = datasets.load_all(spec)
+    domain, sources = rows.sources(spec)
     return RunCreated(
         run_kind="train",
         label=spec.label,
@@ -212,8 +212,8 @@ def created_record(spec: RunSpec) -> RunCreated:
         base_model=spec.base_model,
         revision=spec.revision,
         backend=spec.backend,
-        domain=info.domain,
-        data_sources=json.dumps(info.sources(), ensure_ascii=False),
+        domain=domain,
+        data_sources=json.dumps(sources, ensure_ascii=False),
         parent_run_id=spec.parent.run if spec.parent else "",
         parent_step=spec.parent.step if spec.parent else None,
         learning_rate=spec.train.learning_rate,
