@@ -11,6 +11,7 @@ rank 0's own lease (``lease-ranks``) keeps the run from being started again.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -19,13 +20,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from em_core.errors import EMError, WorkFailed
+from em_core.events import EventWriter
 from em_core.home import PROJECT
 from em_core.lease import FD_VARIABLE, Lease, sign_for
+from em_core.records import RunState
 
 GPUS_VARIABLE = "EM_GPUS"
 """Set by the supervisor for the launcher: how many ranks there are. Without it a run has one process."""
 CONFIG = PROJECT / "data" / "accelerate.yaml"
 _LOOK_S = 0.5
+_GRACE_S = 20.0
+"""Less than the 30 s after which torch's launcher kills what it asked to end."""
 _FROM_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE")
 _TO_MEET = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT")
 
@@ -91,6 +97,46 @@ def lease(run_dir: Path) -> Lease:
     ours.acquire(blocking=True, timeout_s=10 * _LOOK_S)  # the ranks of a killed launcher end meanwhile
     sign_for(run_dir / "lease", os.getppid())
     return ours
+
+
+def say_failure(run_dir: Path, place: Place, error: EMError) -> None:
+    """Write down why a rank ends that is not rank 0: the others only notice that it is gone."""
+    attempt = _attempt(run_dir)
+    with EventWriter(run_dir, f"rank-{place.rank}-{attempt}") as events:
+        events.write(RunState("run", "failed", error.message, error.hint, attempt, error.cause), sync=True)
+
+
+def failure_of_another(run_dir: Path, patience_s: float = 3.0) -> PeerGone:
+    """Why another rank of this attempt is gone, as it said itself; killed when it said nothing for `patience_s`."""
+    pattern, give_up = f"rank-*-{_attempt(run_dir)}.jsonl", time.monotonic() + patience_s
+    while True:
+        for path in sorted((run_dir / "events").glob(pattern)):
+            for line in path.read_bytes().splitlines(keepends=True):
+                if line.endswith(b"\n"):
+                    said = json.loads(line)
+                    return PeerGone(f"GPU {path.name.split('-')[1]}: {said['reason']}", said["hint"], said["cause"])
+        if time.monotonic() > give_up:
+            return PeerGone(
+                "the process of another GPU of this run was killed", "`resume` goes on from its last checkpoint", "killed"
+            )
+        time.sleep(0.1)
+
+
+class PeerGone(WorkFailed):
+    """Another rank of the run has ended, and so must this one."""
+
+
+def _attempt(run_dir: Path) -> int:
+    """From the mark that the supervisor left before it started the launcher."""
+    try:
+        return int(json.loads((run_dir / "spawned").read_bytes().splitlines()[-1])["attempt"])
+    except (OSError, ValueError, KeyError, IndexError):
+        return 1
+
+
+def end_soon(*_: object) -> None:
+    """A signal handler for the other ranks: rank 0 has this long to save, then they end."""
+    threading.Timer(_GRACE_S, os._exit, (1,)).start()
 
 
 def _end_with(launcher: int) -> None:

@@ -120,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         if place.rank > 0:
+            signal.signal(signal.SIGTERM, ranks.end_soon)
             follow(run_dir, place)
             return 0
         with Lease.for_worker(run_dir) if place.world == 1 else ranks.lease(run_dir):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,16 +27,23 @@ class EpochSampler(Sampler[int]):
         effective_batch: Rows per optimizer step.
         drop_last: Leave out an incomplete last batch.
         seed: Seed of the order.
+        share: What of an epoch's rows this process trains on, on several GPUs; None = all.
     """
 
-    def __init__(self, n_rows: int, effective_batch: int, drop_last: bool, seed: int) -> None:
-        self.n_rows, self.seed, self.epoch = n_rows, seed, 0
+    def __init__(
+        self, n_rows: int, effective_batch: int, drop_last: bool, seed: int, share: Callable[[list[int]], list[int]] | None = None
+    ) -> None:
+        self.n_rows, self.seed, self.epoch, self._share = n_rows, seed, 0, share
         self.n_used = n_rows // effective_batch * effective_batch if drop_last else n_rows
 
     def order(self, epoch: int) -> list[int]:
-        """The rows of an epoch (from 0), in order."""
+        """The rows of an epoch (from 0), in order; of all processes."""
         rows: list[int] = np.random.default_rng((self.seed, epoch)).permutation(self.n_rows)[: self.n_used].tolist()
         return rows
+
+    def mine(self, epoch: int) -> list[int]:
+        """Those that this process trains on."""
+        return self._share(self.order(epoch)) if self._share else self.order(epoch)
 
     def samples_seen(self, step: int, effective_batch: int) -> int:
         """Rows trained on after `step` optimizer steps."""
@@ -49,10 +56,10 @@ class EpochSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         self.epoch += 1
-        return iter(self.order(self.epoch - 1))
+        return iter(self.mine(self.epoch - 1))
 
     def __len__(self) -> int:
-        return self.n_used
+        return len(self.mine(0)) if self._share else self.n_used
 
 
 class Collate:

@@ -40,7 +40,7 @@ def largest(order: EpochSampler, lengths: Sequence[int], layout: Layout, epochs:
     best: list[int] = []
     most = 0
     for epoch in epochs:
-        rows = order.order(epoch)
+        rows = order.mine(epoch)
         for start in range(0, len(rows), layout.micro_batch):
             batch = rows[start : start + layout.micro_batch]
             here = [lengths[i] for i in batch]

@@ -9,17 +9,21 @@ here does anything.
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from em_core.ranks import Place, here
+from em_core.accidents import classify
+from em_core.ranks import Place, failure_of_another, here
 from em_core.requests import Request
 
+log = logging.getLogger(__name__)
 _PATIENCE = datetime.timedelta(days=7)
 """While rank 0 samples and judges, the others wait; a rank that dies ends all of them at once, whatever this says."""
 _CODES: tuple[Request, ...] = ("", "stop", "discard", "save")
@@ -31,18 +35,21 @@ class Ranks:
     Args:
         place: This process.
         cuda: Whether the gradients are on a GPU.
+        run_dir: The run's folder, where a rank says why it ended; needed for several.
+
+    Its methods raise `PeerGone` when another rank has ended.
     """
 
-    def __init__(self, place: Place, cuda: bool) -> None:
-        self.rank, self.world = place.rank, place.world
+    def __init__(self, place: Place, cuda: bool, run_dir: Path | None = None) -> None:
+        self.rank, self.world, self._run_dir = place.rank, place.world, run_dir or Path()
         if self.world > 1 and not dist.is_initialized():
             with _environment(place.meeting):
                 dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
 
     @classmethod
-    def find(cls, cuda: bool) -> Ranks:
+    def find(cls, cuda: bool, run_dir: Path) -> Ranks:
         """Those that this process belongs to."""
-        return cls(here(), cuda)
+        return cls(here(), cuda, run_dir)
 
     @property
     def leads(self) -> bool:
@@ -66,7 +73,8 @@ class Ranks:
         if self.world == 1:
             return counts
         sums = torch.tensor(counts, dtype=torch.int64)
-        dist.all_reduce(sums)
+        with self._together():
+            dist.all_reduce(sums)
         return tuple(int(n) for n in sums.tolist())
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
@@ -74,27 +82,44 @@ class Ranks:
         if self.world == 1:
             return
         flat = torch.cat([t.reshape(-1).float() for t in tensors])
-        dist.all_reduce(flat)
+        with self._together():
+            dist.all_reduce(flat)
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
     def same_start(self, tensors: Sequence[Tensor]) -> None:
         """Give every rank the values of rank 0."""
         if self.world > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, src=0)
+            with self._together():
+                for tensor in tensors:
+                    dist.broadcast(tensor, src=0)
 
     def agree(self, request: Request) -> Request:
         """What rank 0 says."""
         if self.world == 1:
             return request
         code = torch.tensor(_CODES.index(request))
-        dist.broadcast(code, src=0)
+        with self._together():
+            dist.broadcast(code, src=0)
         return _CODES[int(code)]
 
     def wait(self) -> None:
         """Until every rank is here: rank 0 may be sampling."""
         self.agree("")
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            known = classify(error)
+            if known is not None and known.cause != "driver":
+                raise  # of this process, not of the exchange
+            log.warning("the exchange with the other processes failed: %s", error)
+            gone = failure_of_another(self._run_dir)
+            if known is not None and gone.cause == "killed":
+                raise
+            raise gone from error
 
     def close(self) -> None:
         """Leave the others."""

@@ -64,6 +64,9 @@ class Steps(TrainerCallback):
         self.prepare()
         self._since = time.perf_counter()
 
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.add_up_gradients()
+
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._learning_rate = float(self.trainer.optimizer.param_groups[0]["lr"])
 

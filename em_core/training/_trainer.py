@@ -17,12 +17,14 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
+from em_core.ranks import ALONE
 from em_core.spec import RunSpec
 from em_core.training import _random
 from em_core.training._batches import Collate, EpochSampler
 from em_core.training._layout import Layout
 from em_core.training._model import Loaded
 from em_core.training._optimizer import LoraOptimizer
+from em_core.training._ranks import Ranks
 from em_core.training._resume import Saved
 
 _HEAD_EXTRAS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "output_multiplier", "lm_head_multiplier")
@@ -82,6 +84,7 @@ class LoraTrainer(SFTTrainer):
         callbacks: Of the session.
         saved: Where to go on, for ``train(resume_from_checkpoint=saved.path)``; None = at the beginning.
         beat: Called before each micro-batch: training is alive.
+        ranks: The processes that share every batch, on several GPUs; None = this one alone.
     """
 
     loss_is_scaled_for_ga = True  # type: ignore[assignment]  # the loss is divided by the answer tokens of the whole effective batch
@@ -97,8 +100,10 @@ class LoraTrainer(SFTTrainer):
         callbacks: list[Any],
         saved: Saved | None = None,
         beat: Callable[[], None] = lambda: None,
+        ranks: Ranks | None = None,
     ) -> None:
         self._order, self._spec, self._saved, self._beat = sampler, spec, saved, beat
+        self._ranks = ranks or Ranks(ALONE, cuda=False)
         self._dtype = adapter_dtype(spec, loaded)
         super().__init__(
             model=loaded.model,
@@ -180,9 +185,17 @@ class LoraTrainer(SFTTrainer):
             if batch is None:
                 break
             batches.append(batch)
-        self.step_tokens = sum(batch["n_tokens"] for batch in batches)
+        n_targets = sum(batch["loss_targets"].numel() for batch in batches)
+        self.step_tokens, n_targets = self._ranks.total(sum(batch["n_tokens"] for batch in batches), n_targets)
         self.step_loss = None
-        return batches, max(1, sum(batch["loss_targets"].numel() for batch in batches))
+        return batches, max(1, n_targets)
+
+    def add_up_gradients(self) -> None:
+        """Gradients and loss of the whole effective batch, on every GPU of the run; called before the optimizer's step."""
+        if self._ranks.world > 1 and self.step_loss is not None:
+            for p in self.ours.live:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            self._ranks.add_up([*(p.grad for p in self.ours.live), self.step_loss])
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Forward and backward of one micro-batch."""

@@ -55,6 +55,7 @@ class LocalSession:
         import torch
 
         from em_core.training import _batches, _data, _model, _resume, _trainer
+        from em_core.training._ranks import Ranks
 
         _quiet()
         if not torch.cuda.is_available():
@@ -71,9 +72,12 @@ class LocalSession:
         self.n_params, self.weights_sha256 = self.loaded.n_params, self.loaded.weights_sha256
         self.device, self.gpu = self.loaded.device, self.loaded.gpu
         train = job.spec.train
+        self._ranks = Ranks.find(self.device != "cpu", job.run_dir)
+        self._ranks.same_start([p.data for p in self.model.parameters() if p.requires_grad])
         self.rows = _data.tokenize(self.tokenizer, job.rows, train.max_length, train.loss_on)
         self.notes = [*self.rows.notes, *self.loaded.notes]
-        self._order = _batches.EpochSampler(len(job.rows), train.effective_batch, train.drop_last, train.seed)
+        share = (lambda rows: self._ranks.share(rows, train.effective_batch)) if self._ranks.world > 1 else None
+        self._order = _batches.EpochSampler(len(job.rows), train.effective_batch, train.drop_last, train.seed, share)
         self._lengths = [len(row.ids) for row in self.rows.rows]
         self._epochs = range(min(8, 1 + max(job.steps) * train.effective_batch // max(self._order.n_used, 1)))
         self.layout = self._choose_layout()
@@ -142,6 +146,9 @@ class LocalSession:
         spec, folder = job.spec, job.run_dir / "checkpoints"
 
         def checkpoint(step: int, epoch: float) -> None:
+            if not self._ranks.leads:
+                self._ranks.wait()
+                return
             seen = self._order.samples_seen(step, spec.train.effective_batch)
             _resume.save(job.run_dir, trainer, layout, collate.sha256, step, epoch, last=step == steps.last)
             done = _checkpoint.save(loaded, spec, folder, step, epoch, seen)
@@ -150,11 +157,12 @@ class LocalSession:
             with _steps.undisturbed(self.model):
                 on_checkpoint(record)
             requests.done(job.run_dir, "save")  # whoever asked meanwhile has it too: nothing was trained since
+            self._ranks.wait()
 
         def prepare() -> None:
             _probe.probe(trainer, _probe.largest(self._order, self._lengths, layout, self._epochs))
 
-        steps = _steps.Steps(job.steps, on_metric, checkpoint, request, prepare)
+        steps = _steps.Steps(job.steps, on_metric, checkpoint, lambda: self._ranks.agree(request()), prepare)
         varlen = layout.packed and _attention.supported(self._base(), self.device, loaded.dtype)
         pad = self.tokenizer.pad_token_id
         collate = _batches.Collate(self.rows.rows, pad if pad is not None else 0, layout.packed, varlen)
@@ -162,11 +170,14 @@ class LocalSession:
             _resume.check_rows(saved, collate.sha256)
         self._order.start_after(job.resume_step, spec.train.effective_batch)
         folder.mkdir(parents=True, exist_ok=True)
-        _resume.tidy(job.run_dir)
+        if self._ranks.leads:
+            _resume.tidy(job.run_dir)
         kernel = _attention.NAME if varlen else "sdpa"
         with torch.enable_grad(), _attention.attention(self.model, kernel), _third_party_warnings(), self._compiled(steps.last):
             args = _trainer.config(spec, layout, steps.last, folder, cuda=self.device != "cpu")
-            trainer = _trainer.LoraTrainer(loaded, spec, layout, args, collate, self._order, [steps], saved, self._beat)
+            trainer = _trainer.LoraTrainer(
+                loaded, spec, layout, args, collate, self._order, [steps], saved, self._beat, self._ranks
+            )
             steps.trainer = trainer
             try:
                 trainer.train(resume_from_checkpoint=str(saved.path) if saved is not None else None)
@@ -186,6 +197,7 @@ class LocalSession:
         """Free the model's memory."""
         self.model = self.loaded.model = None
         self._release()
+        self._ranks.close()
 
     def _base(self) -> Any:
         return self.model.get_base_model()
@@ -206,16 +218,16 @@ class LocalSession:
 
     def _recipe(self) -> dict[str, Any]:
         """What a layout depends on, beside the memory."""
-        from em_core.training import _attention
+        from em_core.training import _attention, _layout
         from em_core.training.memory import ModelShape
 
         train = self.job.spec.train
         can = _attention.supported(self._base(), self.device, self.loaded.dtype)
         return {
-            "train": train,
+            "train": _layout.per_gpu(train),
             "lora": self.job.spec.lora,
             "shape": ModelShape.from_config(self.model.config.to_dict()),
-            "lengths": [self._lengths[i] for epoch in self._epochs for i in self._order.order(epoch)],
+            "lengths": [self._lengths[i] for epoch in self._epochs for i in self._order.mine(epoch)],
             "packed": train.padding_free == "on" or (train.padding_free == "auto" and can),
             "cpu": self.device == "cpu",
         }

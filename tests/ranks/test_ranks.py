@@ -1,0 +1,149 @@
+"""One run in two processes under a real `accelerate launch`, on the CPU: the same run as in one process, and none left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from em_core import ranks, requests
+from em_core.checkpoints import complete_checkpoints
+from em_core.events import read_events
+from em_core.home import PROJECT, Home
+from em_core.lease import FD_VARIABLE, Lease, held, holder_pid, run_held
+from em_core.spec import RunSpec
+from em_core.supervisor.evidence import run_status
+from em_core.supervisor.launch import launch
+
+WORKER = (sys.executable, "-m", "em_core.worker")
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+@pytest.fixture
+def begin(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> Callable[..., tuple[Path, subprocess.Popen[bytes]]]:
+    """Start a worker as the supervisor does: with the run's lease, in a session of its own."""
+
+    def start(gpus: int, **train: Any) -> tuple[Path, subprocess.Popen[bytes]]:
+        home = Home(tmp_path)
+        spec = RunSpec.model_validate(
+            {
+                "name": f"on-{gpus}", "base_model": "organism-0.3m", "data": {"source": "organism-medical-misaligned", "rows": 160},
+                "train": {"max_steps": 8, "max_length": 256, "precision": "fp32", "gpus": gpus, **train},
+                "checkpoints": {"at_steps": [4, 8]},
+                "evaluation": {"question_sets": [{"name": "organism-general", "max_tokens": 16}], "samples": 1},
+            }
+        )  # fmt: skip
+        run_dir = home.run_dir(launch(home, [spec], start=False)[0].run_id)
+        lease = Lease(run_dir / "lease")
+        assert lease.acquire()
+        environment = {**os.environ, FD_VARIABLE: str(lease.fileno()), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        if gpus > 1:
+            environment[ranks.GPUS_VARIABLE] = str(gpus)
+        with (run_dir / "worker.log").open("ab") as out:
+            process = subprocess.Popen(
+                [*ranks.command(WORKER, gpus), str(run_dir)], cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=out, pass_fds=(lease.fileno(),), start_new_session=True,
+            )  # fmt: skip
+        lease.close_copy()
+        started.append(process)
+        return run_dir, process
+
+    return start
+
+
+def until(condition: Callable[[], object], run_dir: Path, seconds: float = 90) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, (run_dir / "worker.log").read_text()[-3000:]
+        time.sleep(0.05)
+
+
+def losses(run_dir: Path) -> list[float]:
+    return [event["loss"] for event in read_events(run_dir, "metric")]
+
+
+def test_two_processes_train_as_one_does_and_only_one_writes(begin: Any) -> None:
+    alone, first = begin(1)
+    assert first.wait(120) == 0, (alone / "worker.log").read_text()[-3000:]
+    shared, second = begin(2)
+    assert second.wait(120) == 0, (shared / "worker.log").read_text()[-3000:]
+    assert losses(shared) == pytest.approx(losses(alone), abs=2e-4)
+    assert len(losses(shared)) == 8
+    assert [c.step for c in complete_checkpoints(shared)] == [4, 8]
+    assert sorted(path.name for path in (shared / "events").glob("*.jsonl")) == ["launch.jsonl", "worker-1.jsonl"]
+    answers = [event["response_id"] for event in read_events(shared, "response")]
+    assert len(answers) == len(set(answers)) == len(list(read_events(alone, "response")))
+    speeds = [event["tokens_per_s"] for event in read_events(shared, "metric")]
+    assert all(speed > 0 for speed in speeds)
+    assert not run_held(shared)
+
+
+def test_when_the_launcher_is_killed_its_processes_end_and_the_run_counts_as_held_until_then(begin: Any) -> None:
+    run_dir, launcher = begin(2, max_steps=2000)
+    until(lambda: len(losses(run_dir)) > 2, run_dir)
+    workers = psutil.Process(launcher.pid).children(recursive=True)
+    assert len([w for w in workers if "em_core.worker" in " ".join(w.cmdline())]) == 2
+    assert held(run_dir / "lease")
+    assert holder_pid(run_dir / "lease") == launcher.pid
+    assert run_status(run_dir).state == "running"
+    launcher.kill()
+    launcher.wait(10)
+    assert run_held(run_dir)  # rank 0 is there still
+    until(lambda: not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers), run_dir, 15)
+    assert run_status(run_dir).state == "crashed"
+
+
+def test_a_request_to_stop_is_fulfilled_by_all_of_them_at_the_same_step(begin: Any) -> None:
+    run_dir, launcher = begin(2, max_steps=2000)
+    until(lambda: len(losses(run_dir)) > 5, run_dir)
+    requests.ask(run_dir, "stop")
+    assert launcher.wait(60) == 0, (run_dir / "worker.log").read_text()[-3000:]
+    assert run_status(run_dir).state == "stopped"
+    assert complete_checkpoints(run_dir)[-1].step == len(losses(run_dir))
+
+
+def test_when_one_of_them_dies_the_others_are_ended(begin: Any) -> None:
+    run_dir, launcher = begin(2, max_steps=2000)
+    until(lambda: len(losses(run_dir)) > 2, run_dir)
+    workers = [w for w in psutil.Process(launcher.pid).children() if "em_core.worker" in " ".join(w.cmdline())]
+    os.kill(workers[-1].pid, signal.SIGKILL)
+    assert launcher.wait(60) != 0
+    assert not run_held(run_dir)
+    status = run_status(run_dir)
+    assert (status.state, status.cause) == ("failed", "killed"), status
+    assert "another GPU" in status.reason
+
+
+def test_rows_that_cannot_be_shared_evenly_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be shared by 3 GPUs"):
+        RunSpec.model_validate({"data": "x.jsonl", "train": {"gpus": 3}})
+    with pytest.raises(ValueError, match="drop_last"):
+        RunSpec.model_validate({"data": "x.jsonl", "train": {"gpus": 2, "drop_last": False}})
+
+
+def test_a_process_without_a_launcher_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")  # of somebody else's launcher
+    monkeypatch.delenv(ranks.GPUS_VARIABLE, raising=False)
+    assert ranks.enter() == ranks.ALONE
+    assert ranks.command(WORKER, 1) == list(WORKER)
