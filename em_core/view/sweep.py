@@ -150,4 +150,14 @@ def _joined(messages: Sequence[str]) -> str:
 
 def overrides(axes: Sequence[Axis]) -> list[str]:
     """``KEY=[…]`` for ``--set``, as `em_core.specs_io.grid` reads them."""
-    return [f"{each.path}={json.dumps(list(each.values), ensure_ascii=False)}" for each in axes]
+    return [f"{each.path}={json.dumps([_short(value) for value in each.values], ensure_ascii=False)}" for each in axes]
+
+
+def _short(value: Any) -> Any:
+    """A data part or question set as its name alone, where nothing else of it is set."""
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: inner for name, inner in value.items() if inner not in (None, "")}
+    return next(iter(kept.values())) if len(kept) == 1 else kept

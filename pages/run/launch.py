@@ -26,7 +26,7 @@ else:
 left, right = st.columns([3, 2], gap="large")
 with left:
     picker = sweep.Picker(name, base)
-    form_area = fields.Form(name, base)
+    form_area = fields.Form(name, base, [axis.path for axis in picker.axes])
     body = form.document(base, form_area.values)
     spec, plan, found = None, None, None
     if picker.axes:

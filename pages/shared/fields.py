@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import streamlit as st
@@ -86,10 +86,12 @@ class Form:
     Args:
         preset: Its name; another preset has widgets of its own, so it fills the form anew.
         base: The preset's spec, dumped.
+        varied: Fields whose values stand elsewhere (`pages.shared.sweep`): shown, not to be changed here.
     """
 
-    def __init__(self, preset: str, base: dict[str, Any]) -> None:
+    def __init__(self, preset: str, base: dict[str, Any], varied: Collection[str] = ()) -> None:
         self.values: dict[str, Any] = {}
+        self._varied = varied
         self._judge = ""
         self._preset, self._base = preset, base
         self._start = form.start_values(base)
@@ -162,6 +164,8 @@ class Form:
     def _widget(self, field: FormField) -> Any:
         value = self._start[field.path]
         common: dict[str, Any] = {"key": self._key(field.path), "help": plain(field.help), "persist_state": "session"}
+        if field.path in self._varied:
+            common |= {"disabled": True, "help": "Varies: its values stand under Sweep."}
         options = list(field.choices) or suggestions().get(field.path, [])
         if options:
             options = options if value in options else [*options, value]
@@ -184,7 +188,7 @@ class Form:
         chosen = st.multiselect(
             "Data sets", list(dict.fromkeys([*shipped, *parts])), list(parts), key=self._key("data"), accept_new_options=True,
             help="Shipped data sets, or the path of a JSONL file: type it and press Enter. Several are mixed.",
-            persist_state="session",
+            persist_state="session", disabled="data" in self._varied,
         )  # fmt: skip
         self._room["data"] = st.empty()
         drawn: list[dict[str, Any]] = []
@@ -193,6 +197,7 @@ class Form:
             rows = st.number_input(
                 f"Rows of {plain(source)}", 1, None, part.get("rows"), 1, key=self._key(f"rows:{source}"), placeholder="all rows",
                 help=plain(shipped[source].description) if source in shipped else None, persist_state="session", width=320,
+                disabled="data" in self._varied,
             )  # fmt: skip
             drawn.append({**part, "rows": rows})
         self.values["data"] = drawn
@@ -202,7 +207,7 @@ class Form:
         chosen = st.multiselect(
             "Question sets", list(dict.fromkeys([*questions.available(), *uses])), list(uses), key=self._key("questions"),
             accept_new_options=True, help="Shipped sets, or the path of a question file: type it and press Enter.",
-            persist_state="session",
+            persist_state="session", disabled="evaluation.question_sets" in self._varied,
         )  # fmt: skip
         self._room["evaluation.question_sets"] = st.empty()
         self.values["evaluation.question_sets"] = [uses.get(name, {"name": name}) for name in chosen]
