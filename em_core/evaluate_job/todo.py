@@ -220,7 +220,9 @@ def _base_of(target: Target, wanted: Wanted) -> tuple[str, str]:
 def _use(name: str, own: Mapping[str, QuestionSetUse]) -> QuestionSetUse:
     """How a set is asked: as the run asks it, where it does."""
     use = QuestionSetUse(name=specs_io.anchor_path(name))
-    return own.get(questions.load(use).name, use)
+    found = questions.load(use)
+    mine = own.get(found.name)
+    return mine if mine is not None and questions.load(mine).hash == found.hash else use
 
 
 def _spec(spec: RunSpec, uses: Sequence[QuestionSetUse], wanted: Wanted, judges: tuple[JudgeSpec, ...]) -> RunSpec:
