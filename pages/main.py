@@ -22,6 +22,7 @@ page = st.navigation(
             st.Page("run/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch", visibility=changing),
             st.Page("run/experiments.py", title="Experiments", icon=":material/labs:", url_path="experiments"),
             st.Page("run/live.py", title="Live", icon=":material/monitoring:", url_path="live", visibility=changing),
+            st.Page("run/doctor.py", title="Doctor", icon=":material/stethoscope:", url_path="doctor", visibility=changing),
         ],
         "Observe": [
             st.Page("observe/trajectories.py", title="Trajectories", icon=":material/show_chart:", url_path="trajectories"),

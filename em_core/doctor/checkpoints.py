@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from em_core.checkpoints import COMPLETE, RESUME, read_complete
-from em_core.doctor.findings import Finding, Visit, size, some
+from em_core.doctor.findings import Finding, Visit, command, counted, size, some
 from em_core.errors import Busy
 from em_core.lease import Lease, run_held
 from em_core.supervisor.evidence import run_names, run_status
@@ -37,18 +37,22 @@ def look(visit: Visit) -> Iterator[Finding]:
         _collect(runs / name, visit.deep, found)
     how = "sizes and digests agree" if visit.deep else "sizes agree (`--deep` compares digests)"
     if found.damaged:
-        text = f"{len(found.damaged)} do not agree with their {COMPLETE}: {some(_short(runs, found.damaged))}"
-        fix = f"they are passed over; go on from an earlier one with `resume`, then rm -r {found.damaged[0]}"
+        text = f"{counted(len(found.damaged), 'checkpoint')} not as {COMPLETE} says: {some(_short(runs, found.damaged))}"
+        fix = f"they are passed over; `resume` goes on from an earlier one; then {command('rm', '-r', found.damaged[0])}"
         yield Finding("broken", "checkpoints", text, fix)
     else:
         yield Finding("ok", "checkpoints", f"{found.n_whole}, {size(found.n_bytes)}; {how}")
     if found.half_made:
-        text = f"{len(found.half_made)} folders without {COMPLETE}: {some(_short(runs, found.half_made))}"
+        text = f"{counted(len(found.half_made), 'folder')} without {COMPLETE}: {some(_short(runs, found.half_made))}"
         yield Finding(
-            "note", "half-made checkpoints", text, f"they are passed over; rm -r {found.half_made[0]} if you don't need it"
+            "note",
+            "half-made checkpoints",
+            text,
+            f"they are passed over; {command('rm', '-r', found.half_made[0])} if you don't need it",
         )
     if found.temporary:
-        text = f"{len(found.temporary)} temporary folders of killed workers, {size(sum(map(size_bytes, found.temporary)))}"
+        n_bytes = sum(map(size_bytes, found.temporary))
+        text = f"{counted(len(found.temporary), 'temporary folder')} of killed workers, {size(n_bytes)}"
         yield Finding(
             "note", "temporary folders", text, "`doctor --fix` removes them", repair=lambda: remove_temporary(found.temporary)
         )
@@ -60,9 +64,9 @@ def _states(runs: Path, found: _Found) -> Iterator[Finding]:
     finished = [path for path in found.states if run_status(path.parents[1]).state == "finished"]
     if finished:
         text = f"{size(sum(map(size_bytes, finished)))} of finished runs, which need none: {some(_short(runs, finished))}"
-        yield Finding("note", "resume states", text, f"rm -r {finished[0].parent} and the like")
+        yield Finding("note", "resume states", text, f"{command('rm', '-r', finished[0].parent)} and the like")
     if found.states_damaged:
-        text = f"{len(found.states_damaged)} are damaged: {some(_short(runs, found.states_damaged))}"
+        text = f"{counted(len(found.states_damaged), 'damaged one')}: {some(_short(runs, found.states_damaged))}"
         fix = "`resume` passes over them and goes on from an earlier checkpoint, or begins anew"
         yield Finding("note", "resume states", text, fix)
     rest = [path for path in found.states if path not in finished]
@@ -117,7 +121,7 @@ def remove_temporary(folders: list[Path]) -> str:
             n_bytes += size_bytes(path)
             shutil.rmtree(path)
             n += 1
-    done = f"removed {n} temporary folders, {size(n_bytes)}"
+    done = f"removed {counted(n, 'temporary folder')}, {size(n_bytes)}"
     if busy:
         raise Busy(f"{done}; {some(busy)} is at work", "try again when it has ended")
     return done

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from em_core.doctor.findings import Finding, Visit, some
+from em_core.doctor.findings import Finding, Visit, counted, some
 from em_core.store.ingest import discover
 
 _SLACK_S = 60.0
-_FIX = "set the clock (timedatectl set-ntp true). Results do not depend on it: attempts are counted; charts over time do"
+_FIX = "set the clock (`timedatectl set-ntp true`). Results do not depend on it: attempts are counted; charts over time do"
 
 
 def look(visit: Visit) -> Iterator[Finding]:
@@ -25,7 +25,8 @@ def look(visit: Visit) -> Iterator[Finding]:
                 ahead[source.run_id] = max(s, ahead.get(source.run_id, 0.0))
     if ahead:
         most = max(ahead.values())
-        text = f"events of {len(ahead)} runs are of the future, by {most:,.0f} s: {some(sorted(ahead))}; the clock was set back"
+        names = f"{counted(len(ahead), 'run')} ({some(sorted(ahead))})"
+        text = f"events of {names} are of the future, by {most:,.0f} s: the clock was set back"
         yield Finding("note", "clock", text, _FIX)
     else:
         yield Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC, no event is newer", time.gmtime(now)))

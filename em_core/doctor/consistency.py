@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from em_core.doctor.findings import Finding, Visit, some
+from em_core.doctor.findings import Finding, Visit, counted, some
 from em_core.store import checkup
 
 _REBUILD = "`python -m em_core rebuild` makes the database anew from the runs; nothing is lost"
@@ -28,10 +28,10 @@ def look(visit: Visit) -> Iterator[Finding]:
     if (rest := len(found.differences) - _SHOWN) > 0:
         yield Finding("broken", "equality", f"{rest} more tables of runs differ", _REBUILD)
     for file, lines, stored in found.quarantine[:_SHOWN]:
-        text = f"{lines} damaged lines, {stored} in the quarantine"
+        text = f"{counted(lines, 'damaged line')}, {stored} in the quarantine"
         yield Finding("broken", file, text, _REBUILD)
     if found.left_out:
-        text = f"{len(found.left_out)} files are shorter than when they were read, or gone: {some(list(found.left_out))}"
+        text = f"{counted(len(found.left_out), 'file')} shorter than when read, or gone: {some(list(found.left_out))}"
         yield Finding(
             "note", "not compared", text, "put the files back from a backup, or `python -m em_core rebuild` without them"
         )

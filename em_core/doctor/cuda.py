@@ -46,7 +46,7 @@ def look(visit: Visit) -> Iterator[Finding]:
     if not build:
         yield Finding(
             "broken", "torch", f"{torch} is built for the CPU, and there is a GPU (driver {driver})",
-            "pip install --force-reinstall torch (its build for Linux has CUDA), or choose one: https://pytorch.org/get-started",
+            "`pip install --force-reinstall torch` (its build for Linux has CUDA), or choose one: https://pytorch.org/get-started",
         )  # fmt: skip
         return
     least = _MIN_DRIVER.get(int(build.split(".")[0]))
@@ -60,7 +60,9 @@ def look(visit: Visit) -> Iterator[Finding]:
         yield Finding("ok", "driver and torch", f"torch {torch}, CUDA {build}, driver {driver}")
     yield _bitsandbytes(build)
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        yield Finding("note", "CUDA_VISIBLE_DEVICES", "hides every GPU", "unset CUDA_VISIBLE_DEVICES, and restart the supervisor")
+        yield Finding(
+            "note", "CUDA_VISIBLE_DEVICES", "hides every GPU", "`unset CUDA_VISIBLE_DEVICES`, and restart the supervisor"
+        )
     if visit.deep:
         yield from _product()
 
@@ -92,17 +94,17 @@ def bitsandbytes_library(folder: Path | None, cuda: str) -> tuple[str, bool, lis
 def _bitsandbytes(cuda: str) -> Finding:
     folder = _package("bitsandbytes")
     if folder is None:
-        return Finding("note", "bitsandbytes", "missing: no quantised (NF4) runs", "pip install bitsandbytes")
+        return Finding("note", "bitsandbytes", "missing: no quantised (NF4) runs", "`pip install bitsandbytes`")
     name, there, versions = bitsandbytes_library(folder, cuda)
     if there:
         return Finding("ok", "bitsandbytes", f"{_version('bitsandbytes')}, {name}")
-    fix = f"pip install -U bitsandbytes, or a torch built with one of these: {', '.join(versions) or 'none is there'}"
+    fix = f"`pip install -U bitsandbytes`, or a torch built with one of these: {', '.join(versions) or 'none is there'}"
     return Finding("broken", "bitsandbytes", f"has no {name} for torch's CUDA {cuda}: quantised (NF4) runs would fail", fix)
 
 
 def _product() -> Iterator[Finding]:
     """A matrix product on each GPU, in a process of its own: a sick driver must not take this one along."""
-    fix = "restart the machine or reload the driver; nvidia-smi and the kernel log say more"
+    fix = "restart the machine or reload the driver; `nvidia-smi` and the kernel log say more"
     try:
         done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_S, check=False)
     except subprocess.TimeoutExpired:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from em_core import supervisor
-from em_core.doctor.findings import Finding, Visit, size, some
+from em_core.doctor.findings import Finding, Visit, command, counted, size, some
 from em_core.home import Home
 from em_core.lease import held
 from em_core.store import checkup, publish, queries, reader
@@ -27,14 +27,15 @@ def look(visit: Visit) -> Iterator[Finding]:
         return
     found = checkup.standing(home)
     n_bytes = home.database.stat().st_size
-    text = f"{found.n_runs} runs, {found.n_events:,} events, {size(n_bytes)}, generation {reader.generation(home)}"
+    text = f"{counted(found.n_runs, 'run')}, {found.n_events:,} events, {size(n_bytes)}, generation {reader.generation(home)}"
     yield Finding("ok", "database", text)
     if found.miscounted:
-        text = f"totals of {len(found.miscounted)} runs are not the sum of their rows: {some(list(found.miscounted))}"
+        text = f"totals of {counted(len(found.miscounted), 'run')} are not the sum of their rows: {some(list(found.miscounted))}"
         yield Finding("broken", "totals", text, "`python -m em_core rebuild` makes the database anew from the runs")
     yield from _behind(home, found)
     if found.replaced:
-        text = f"{len(found.replaced)} runs are in the database, their folder is gone or another: {some(list(found.replaced))}"
+        names = some(list(found.replaced))
+        text = f"{counted(len(found.replaced), 'run')} in the database without their folder, or with another: {names}"
         yield Finding("note", "runs", text, "`python -m em_core ingest` brings it up to date")
     yield from _quarantine(home)
     yield from _beside(home)
@@ -46,7 +47,7 @@ def _behind(home: Home, found: checkup.Standing) -> Iterator[Finding]:
         return
     n = sum(found.behind.values())
     newest = max((_mtime(home, key) for key in found.behind), default=0.0)
-    text = f"{size(n)} of {len(found.behind)} event files are not in it yet"
+    text = f"{size(n)} of {counted(len(found.behind), 'event file')} not in it yet"
     if time.time() - newest < _FRESH_S and supervisor.is_running(home):
         yield Finding("ok", "up to date", f"{text}: written just now")
     else:
@@ -67,7 +68,8 @@ def _quarantine(home: Home) -> Iterator[Finding]:
     if len(damaged):
         files = sorted(set(damaged["file"]))
         first = damaged.iloc[0]
-        text = f"{len(damaged)} damaged lines in {some(files)}; the first: {first['reason']} at byte {first['byte_offset']}"
+        where = f"{first['reason']} at byte {first['byte_offset']}"
+        text = f"{counted(len(damaged), 'damaged line')} in {some(files)}; the first: {where}"
         fix = "nothing is lost but these lines; where a run ended whole, sampling and judging wrote them again"
         yield Finding("note", "quarantine", text, fix)
 
@@ -84,14 +86,13 @@ def _beside(home: Home) -> Iterator[Finding]:
         yield Finding("note", "write-ahead log", f"{wal}: somebody opened the database for writing", fix)
     if left and not held(home.supervisor / "publish.lock"):
         n_bytes = sum(_size(path) for path in left)
-        text = f"{len(left)} half-made databases of killed publishers, {size(n_bytes)}"
+        text = f"{counted(len(left), 'half-made database')} of killed publishers, {size(n_bytes)}"
         yield Finding("note", "half-made databases", text, "`doctor --fix`, or the next publish", repair=lambda: _remove(home))
     kept = sorted(folder.glob(f"{name}.bad-*"))
     if kept:
-        text = (
-            f"{len(kept)} damaged databases were set aside, {size(sum(map(_size, kept)))}: {some([path.name for path in kept])}"
-        )
-        yield Finding("note", "set aside", text, f"nothing in them is missing from the events: rm {kept[0].parent}/{name}.bad-*")
+        names = some([path.name for path in kept])
+        text = f"{counted(len(kept), 'damaged database')} set aside, {size(sum(map(_size, kept)))}: {names}"
+        yield Finding("note", "set aside", text, f"nothing in them is missing from the events: {command('rm', *kept)}")
 
 
 def _size(path: Path) -> int:
@@ -103,4 +104,4 @@ def _size(path: Path) -> int:
 
 def _remove(home: Home) -> str:
     n, n_bytes = publish.remove_leftovers(home)
-    return f"removed {n} half-made databases, {size(n_bytes)}" if n else "they are gone already"
+    return f"removed {counted(n, 'half-made database')}, {size(n_bytes)}" if n else "they are gone already"

@@ -31,6 +31,7 @@ class _Server:
     names: list[str] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
     waiting: list[str] = field(default_factory=list)
+    own: bool = False
 
 
 def look(visit: Visit) -> Iterator[Finding]:
@@ -54,17 +55,18 @@ def configured(home: Home) -> tuple[list[_Server], list[Finding]]:
     servers: dict[str, _Server] = {}
     problems: list[Finding] = []
 
-    def add(spec: JudgeSpec, name: str, run_id: str = "") -> None:
+    def add(spec: JudgeSpec, name: str, run_id: str = "", own: bool = False) -> None:
         if spec.name != "openai_compatible":
             return
         endpoint = Endpoint.of(spec)
         server = servers.setdefault(endpoint.base_url, _Server(endpoint))
         server.models.add(spec.model)
         (server.waiting if run_id else server.names).append(run_id or name)
+        server.own = server.own or own
 
     for name, config in judge_configs.available(home).items():
         try:
-            add(judge_configs.resolve(name, (), home)[1], name)
+            add(judge_configs.resolve(name, (), home)[1], name, own=config.own)
         except EMError as error:
             # a shipped one that wants a model or an address is a template
             if config.own:
@@ -108,9 +110,11 @@ def _verdict(server: _Server, reply: web.Reply, what: str, by: str, with_key: bo
     endpoint = server.endpoint
     if not reply.status:
         wanted = f"; wanted by {some(server.waiting)}" if server.waiting else ""
-        start = "start the server there" if endpoint.loopback else "check the network"
-        fix = f"{start}, or correct base_url in the judge's configuration" + ("" if server.waiting else ", if you use this judge")
         found = f"{endpoint.base_url} ({by}): {reply.problem}{wanted}"
+        if not server.waiting and not server.own:
+            return Finding("ok", what, f"{found}; start a server there to use it")
+        start = "start the server there" if endpoint.loopback else "check the network"
+        fix = f"{start}, or correct base_url in the judge's configuration"
         return Finding("broken" if server.waiting else "note", what, found, fix)
     if reply.status in (401, 403):
         if not with_key:

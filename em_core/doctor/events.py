@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from em_core.doctor.findings import Finding, Visit, some
+from em_core.doctor.findings import Finding, Visit, command, counted, some
 from em_core.lease import run_held
 from em_core.store.ingest import Source, discover
 
@@ -32,17 +32,19 @@ def look(visit: Visit) -> Iterator[Finding]:
             ends[end.kind].append((source, end))
     torn, zeros, unreadable = (ends[kind] for kind in ("torn", "zeros", "unreadable"))
     if unreadable:
-        text = f"{len(unreadable)} cannot be read: {some([s.key for s, _ in unreadable])}"
-        yield Finding("broken", "event files", text, f"chmod u+r {unreadable[0][0].path}")
+        text = f"{counted(len(unreadable), 'file')} cannot be read: {some([s.key for s, _ in unreadable])}"
+        yield Finding("broken", "event files", text, command("chmod", "u+r", unreadable[0][0].path))
     if zeros:
-        text = f"{len(zeros)} end in zeros, as a power cut leaves them: {some([s.key for s, _ in zeros])}"
+        text = (
+            f"{counted(len(zeros), 'file')} with zeros at the end, as a power cut leaves them: {some([s.key for s, _ in zeros])}"
+        )
         fix = (
             "what comes before is whole; `resume` writes on in a file of its own, and answers that are missing are sampled again"
         )
         yield Finding("note", "event files", text, fix)
     if torn:
         n = sum(end.n_bytes for _, end in torn)
-        text = f"{len(torn)} end in a torn line ({n:,} bytes in all): {some([s.key for s, _ in torn])}"
+        text = f"{counted(len(torn), 'file')} with a torn last line ({n:,} bytes in all): {some([s.key for s, _ in torn])}"
         fix = "a writer was killed in that line, and nobody was told it was written; `resume` goes on, nothing else is to be done"
         yield Finding("note", "event files", text, fix)
     if not (unreadable or zeros or torn):

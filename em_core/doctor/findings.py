@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -71,6 +72,16 @@ def size(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:.1f} TiB"
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def command(*words: object) -> str:
+    """A shell command as a fix names it: in backticks, its words quoted where they must be."""
+    return f"`{shlex.join(str(word) for word in words)}`"
 
 
 def some(names: list[str], most: int = 3) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from em_core.doctor.findings import Finding, Visit, some
+from em_core.doctor.findings import Finding, Visit, command, counted, some
 from em_core.home import PROJECT
 from em_core.plan import hardware
 
@@ -41,11 +42,11 @@ def _runs(runs: Path) -> Iterator[Finding]:
         if not os.access(entry.path, os.W_OK | os.X_OK) or (os.path.isdir(events) and not os.access(events, os.W_OK | os.X_OK)):
             shut.append(entry.name)
     if shut:
-        fix = f'chown -R "$USER" {runs} (as root); often a run was made as another user'
-        yield Finding("broken", "run folders", f"{len(shut)} cannot be written: {some(sorted(shut))}", fix)
+        fix = f'`chown -R "$USER" {shlex.quote(str(runs))}` as root; often a run was made as another user'
+        yield Finding("broken", "run folders", f"{counted(len(shut), 'folder')} cannot be written: {some(sorted(shut))}", fix)
     elif foreign:
-        text = f"{len(foreign)} belong to another user: {some(sorted(foreign))}"
-        yield Finding("note", "run folders", text, f'chown -R "$USER" {runs}, if they should be yours')
+        text = f"{counted(len(foreign), 'folder')} of another user: {some(sorted(foreign))}"
+        yield Finding("note", "run folders", text, f'`chown -R "$USER" {shlex.quote(str(runs))}`, if they should be yours')
     else:
         yield Finding("ok", "run folders", "all can be written")
 
@@ -66,11 +67,11 @@ def _caches() -> Iterator[Finding]:
         there = hardware.existing(folder)
         if not os.access(there, os.W_OK | os.X_OK):
             bad = True
-            yield Finding("broken", variable, f"{folder}: cannot be written", f"export {variable}=<a folder of yours>")
+            yield Finding("broken", variable, f"{folder}: cannot be written", f"`export {variable}=…`, a folder of yours")
     if not bad:
         yield Finding("ok", "caches", ", ".join(f"{variable} {folder}" for variable, folder in list(caches().items())[:2]))
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        yield Finding("note", "HF_HUB_OFFLINE", "set: only models that are in the cache can be used", "unset HF_HUB_OFFLINE")
+        yield Finding("note", "HF_HUB_OFFLINE", "set: only models that are in the cache can be used", "`unset HF_HUB_OFFLINE`")
 
 
 def key_files() -> list[Path]:
@@ -87,4 +88,4 @@ def _readable_keys() -> Iterator[Finding]:
         except OSError:
             continue
         if mode & (stat.S_IRGRP | stat.S_IROTH):
-            yield Finding("note", "file with keys", f"{path}: others on this machine may read it", f"chmod 600 {path}")
+            yield Finding("note", "file with keys", f"{path}: others on this machine may read it", command("chmod", "600", path))

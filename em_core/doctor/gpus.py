@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from em_core import machine
-from em_core.doctor.findings import Finding, Visit, some
+from em_core.doctor.findings import Finding, Visit, counted, some
 from em_core.doctor.processes import ours
 from em_core.machine import GpuUse
 from em_core.supervisor import kernel
@@ -88,7 +88,7 @@ def _signs(gpu: _Health) -> Iterator[Finding]:
     if gpu.remap_failed:
         yield Finding("broken", name, "memory rows could not be remapped", "have the card replaced; don't start runs on it")
     elif gpu.uncorrected:
-        text = f"{gpu.uncorrected} uncorrected memory errors since the driver was loaded"
+        text = f"{counted(gpu.uncorrected, 'uncorrected memory error')} since the driver was loaded"
         yield Finding(
             "broken", name, text, "end what runs there and reset the GPU or restart; if it comes back, replace the card"
         )
@@ -101,7 +101,7 @@ def _signs(gpu: _Health) -> Iterator[Finding]:
         yield Finding("ok", name, f"no uncorrected memory errors since the driver was loaded{ever}, {gpu.celsius} °C")
     if gpu.mode.lower() not in ("default", "[n/a]", "n/a"):
         text = f"compute mode {gpu.mode}: " + ("no program may use it" if gpu.mode == "Prohibited" else "one program at a time")
-        fix = f"nvidia-smi -i {gpu.index} -c DEFAULT (as root), or leave it, and runs share no GPU"
+        fix = f"`nvidia-smi -i {gpu.index} -c DEFAULT` as root, or leave it, and runs share no GPU"
         yield Finding("broken" if gpu.mode == "Prohibited" else "note", f"mode of GPU {gpu.index}", text, fix)
 
 
@@ -133,7 +133,7 @@ def xids(lines: Sequence[str]) -> Iterator[Finding]:
             by_device.setdefault(found[1], []).append(int(found[2]))
     for device, codes in by_device.items():
         grave = sorted({code for code in codes if code not in _OF_PROGRAMS})
-        text = f"{len(codes)} GPU errors in the kernel log, Xid {', '.join(map(str, sorted(set(codes))))}"
+        text = f"{counted(len(codes), 'GPU error')} in the kernel log, Xid {', '.join(map(str, sorted(set(codes))))}"
         fix = "look the codes up at docs.nvidia.com/deploy/xid-errors; " + (
             "restart the machine before the next run" if grave else "these can come from a program that crashed"
         )

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from em_core.doctor.findings import Finding, Visit, size
+from em_core.doctor.findings import Finding, Visit, counted, size
 
 _LOW = 2 << 30
 _FEW_FILES = 1024
@@ -27,10 +27,10 @@ def look(visit: Visit) -> Iterator[Finding]:
     shared = Path("/dev/shm")  # noqa: S108
     if shared.is_dir() and (total := shutil.disk_usage(shared).total) < 256 << 20:
         text = f"{size(total)} in {shared}: runs on several GPUs talk through it"
-        yield Finding("note", "shared memory", text, "start the container with --shm-size=1g or more")
+        yield Finding("note", "shared memory", text, "start the container with `--shm-size=1g` or more")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 < soft < _FEW_FILES:
-        more = f"ulimit -n {min(4096, hard) if hard > 0 else 4096}, before the app is started"
+        more = f"`ulimit -n {min(4096, hard) if hard > 0 else 4096}`, before the app is started"
         yield Finding("note", "open files", f"at most {soft} a process", more)
 
 
@@ -45,7 +45,9 @@ def _limit(cgroup: Path) -> Iterator[Finding]:
     if not limit.isdecimal():
         return
     kills = int(events.get("oom_kill", 0))
-    text = f"{size(used)} of {size(int(limit))} used" + (f"; {kills} processes were ended for memory" if kills else "")
+    text = f"{size(used)} of {size(int(limit))} used" + (
+        f"; {counted(kills, 'process', 'processes')} ended for memory" if kills else ""
+    )
     low = int(limit) - used < _LOW
     fix = "give the container more memory, or use smaller batches and models" if low or kills else ""
     yield Finding("note" if low or kills else "ok", "container's memory", text, fix)

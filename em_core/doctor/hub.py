@@ -18,7 +18,7 @@ def look(visit: Visit) -> Iterator[Finding]:
         yield Finding("ok", "hub", f"{constants.ENDPOINT}: not asked; `doctor --online` asks")
         return
     if constants.HF_HUB_OFFLINE:
-        yield Finding("note", "hub", "HF_HUB_OFFLINE is set: not asked", "unset HF_HUB_OFFLINE to load models from the Hub")
+        yield Finding("note", "hub", "HF_HUB_OFFLINE is set: not asked", "`unset HF_HUB_OFFLINE` to load models from the Hub")
         return
     reply = web.get(f"{constants.ENDPOINT}/api/models?limit=1", _ASK_S)
     if not reply.status or reply.status >= 400:
@@ -30,7 +30,7 @@ def look(visit: Visit) -> Iterator[Finding]:
     if token := get_token():
         reply = web.get(f"{constants.ENDPOINT}/api/whoami-v2", _ASK_S, token)
         if reply.status in (401, 403):
-            fix = "make a new one at huggingface.co/settings/tokens and export HF_TOKEN=…"
+            fix = "make a new one at huggingface.co/settings/tokens and `export HF_TOKEN=…`"
             yield Finding("broken", "token of the hub", "refused: expired, or revoked", fix)
         elif reply.status == 200:
             yield Finding("ok", "token of the hub", "accepted (not shown)")

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from em_core.doctor.findings import Finding, Visit
+from em_core.doctor.findings import Finding, Visit, command
 from em_core.errors import EMError
 from em_core.home import PROJECT, Home
 from em_core.specs_io import judge_configs
@@ -20,19 +20,23 @@ def look(visit: Visit) -> Iterator[Finding]:
     """Each variable that holds a key, those of configured judges too; Streamlit's secrets by name."""
     secrets, problems = secret_names([PROJECT / _SECRETS, Path.home() / _SECRETS])
     yield from problems
+    missing = []
     for name in wanted(visit.home):
         value = os.environ.get(name, "")
         if value.strip():
             slip = _slip(value)
-            fix = f"export {name} again, on one line, without quotes or blanks" if slip else ""
+            fix = f"`export {name}=…` again, on one line, without quotes or blanks" if slip else ""
             yield Finding("note" if slip else "ok", name, f"set (not shown){slip}", fix)
         elif name in secrets:
             text = f"only in {secrets[name]}: the app has it, commands and a supervisor that they start have not"
-            yield Finding("note", name, text, f"export {name}=… where the supervisor is started")
+            yield Finding("note", name, text, f"`export {name}=…` where the supervisor is started")
         elif name == "HF_TOKEN" and _token_file().is_file():
             yield Finding("ok", name, f"in {_token_file()} (not shown)")
         else:
-            yield Finding("note", name, "not set", f"export {name}=… if you use it")
+            missing.append(name)
+    if missing:
+        text = f"not set: {', '.join(missing)}"
+        yield Finding("note", "keys", text, f"`export {missing[0]}=…` (and the others) where you use what they are for")
     if os.environ.get("EM_WEBHOOK_URL", "").strip():
         yield Finding("ok", "EM_WEBHOOK_URL", "set (not shown): told when a run has ended")
 
@@ -58,7 +62,7 @@ def secret_names(files: list[Path]) -> tuple[dict[str, Path], list[Finding]]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            problems.append(Finding("note", "secrets", f"{path}: {error.strerror}", f"chmod u+r {path}"))
+            problems.append(Finding("note", "secrets", f"{path}: {error.strerror}", command("chmod", "u+r", path)))
             continue
         except ValueError:  # its message quotes the line, and with it perhaps a key
             problems.append(Finding("broken", "secrets", f"{path}: not TOML", 'write lines such as OPENAI_API_KEY = "…"'))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from em_core.doctor.disk import PREFIX
-from em_core.doctor.findings import Finding, Visit, size, some
+from em_core.doctor.findings import Finding, Visit, command, counted, size, some
 from em_core.errors import Busy
 from em_core.home import Home
 from em_core.importing import _staging
@@ -37,10 +37,8 @@ def look(visit: Visit) -> Iterator[Finding]:
             yield Finding("note", what, text, "`doctor --fix` removes them", repair=repair)
     exports = [path for path in Path(tempfile.gettempdir()).glob("em-export-*") if not held(path / ".held")]
     if exports:
-        text = f"{len(exports)} exports of ended apps, {size(sum(map(trash_entries.size_bytes, exports)))}"
-        yield Finding(
-            "note", "temporary files", text, f"the next export removes them, or rm -r {tempfile.gettempdir()}/em-export-*"
-        )
+        text = f"{counted(len(exports), 'export')} of ended apps, {size(sum(map(trash_entries.size_bytes, exports)))}"
+        yield Finding("note", "temporary files", text, f"the next export removes them, or {command('rm', '-r', *exports)}")
     if not found and not exports:
         yield Finding("ok", "leftovers", "none")
     yield _trash(home)
@@ -50,7 +48,7 @@ def _trash(home: Home) -> Finding:
     n, n_bytes = len(trash_entries.names(home)), trash_entries.size_bytes(trash_entries.trash_dir(home))
     if not n:
         return Finding("ok", "trash", "empty")
-    text = f"{n} deleted runs, {size(n_bytes)}"
+    text = f"{counted(n, 'deleted run')}, {size(n_bytes)}"
     if n_bytes < _MUCH:
         return Finding("ok", "trash", text)
     return Finding("note", "trash", text, "`python -m em_core trash --empty` frees the room; they cannot come back then")
@@ -65,7 +63,7 @@ def _remove_launches(home: Home) -> str:
     with launch_lock(home) as lock:
         if not lock.acquire():
             raise Busy("somebody launches a run at this moment", "try again")
-        return f"removed {launch.remove_leftovers(home)} half-made runs; none of them was in the queue"
+        return f"removed {launch.remove_leftovers(home)} half-made folders; none of them was in the queue"
 
 
 def _half_imported(home: Home) -> list[Path]:

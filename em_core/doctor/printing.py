@@ -8,6 +8,7 @@ from itertools import groupby
 from em_core.doctor import TOPICS
 from em_core.doctor.findings import Finding
 
+_ORDER = {"broken": 0, "fixed": 1, "note": 2, "ok": 3}
 _SIGNS = {"ok": "ok    ", "note": "note  ", "broken": "BROKEN", "fixed": "fixed "}
 
 
@@ -21,6 +22,16 @@ def text(findings: Sequence[Finding]) -> str:
             if finding.fix:
                 lines.append(f"          fix: {finding.fix}")
     return "\n".join([*lines, "", summary(findings)])
+
+
+def by_topic(findings: Sequence[Finding], *, fine: bool) -> list[tuple[str, list[Finding]]]:
+    """Titles of the topics with those of their findings that are `fine`, or that are not, the worst first."""
+    groups = []
+    for topic, group in groupby(findings, key=lambda finding: finding.topic):
+        chosen = [finding for finding in group if (finding.status == "ok") == fine]
+        if chosen:
+            groups.append((TOPICS.get(topic, topic), sorted(chosen, key=lambda finding: _ORDER[finding.status])))
+    return sorted(groups, key=lambda each: min(_ORDER[finding.status] for finding in each[1]))
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -60,7 +60,12 @@ def look(visit: Visit) -> Iterator[Finding]:
         before = {(p.pid, p.started_t) for p in suspects}
         suspects = [p for p in left_over(home, found) if (p.pid, p.started_t) in before]
     for process in suspects:
-        yield Finding("broken", f"left-over {process.kind}", _words(home, process), f"ps -fp {process.pid}; kill {process.pid}")
+        yield Finding(
+            "broken",
+            f"left-over {process.kind}",
+            _words(home, process),
+            f"look at it with `ps -fp {process.pid}`, then `kill {process.pid}`",
+        )
     at_work = len({p.run_id for p in found if p.kind != "supervisor"} - {p.run_id for p in suspects})
     if not suspects:
         yield Finding("ok", "processes", f"{len(found)} of ours, {at_work} runs and jobs at work, none left over")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from em_core.doctor.findings import Finding, Visit
+from em_core.doctor.findings import Finding, Visit, command
 from em_core.home import PROJECT
 
 _BINARY = ("torch", "duckdb", "pyarrow", "tokenizers", "safetensors", "bitsandbytes", "scipy")
@@ -37,14 +37,14 @@ def _versions(requirements: Path) -> Iterator[Finding]:
         if not line:
             continue
         wanted = Requirement(line)
-        install = f"{Path(sys.executable).name} -m pip install '{line}'"
+        install = command(Path(sys.executable).name, "-m", "pip", "install", line)
         try:
             found = importlib.metadata.version(wanted.name)
         except importlib.metadata.PackageNotFoundError:
             yield Finding("broken", wanted.name, "missing", install)
             continue
         if found is None or not _files_there(wanted.name):
-            again = f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps '{line}'"
+            again = command(Path(sys.executable).name, "-m", "pip", "install", "--force-reinstall", "--no-deps", line)
             yield Finding("broken", wanted.name, "listed as installed, but its files are not there", again)
         elif not wanted.specifier.contains(found, prereleases=True):
             yield Finding("note", wanted.name, f"{found}, tested with {wanted.specifier}", install)
@@ -73,5 +73,5 @@ def _loads(name: str) -> Finding | None:
     if done.returncode == 0:
         return None
     words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    again = f"{Path(sys.executable).name} -m pip install --force-reinstall {name}"
+    again = command(Path(sys.executable).name, "-m", "pip", "install", "--force-reinstall", name)
     return Finding("broken", name, f"cannot be imported: {words[-1][:300]}", again)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from em_core import lease, supervisor
-from em_core.doctor.findings import Finding, Visit, some
+from em_core.doctor.findings import Finding, Visit, command, counted, some
 from em_core.doctor.processes import holders
 from em_core.home import Home
+from em_core.supervisor import queue_order
 from em_core.supervisor.evidence import RunStatus, list_runs
 
 _LOOK_AGAIN_S = 1.0
@@ -23,15 +24,21 @@ def look(visit: Visit) -> Iterator[Finding]:
     queued = [s for s in statuses if s.state == "queued"]
     active = [s for s in statuses if s.active]
     running = supervisor.is_running(home)
-    counts = f"{len(active)} runs at work, {len(queued)} queued"
+    counts = f"{counted(len(active), 'run')} at work, {len(queued)} queued"
     if running:
         pid = lease.holder_pid(home.supervisor / "lease")
         yield Finding("ok", "supervisor", f"running{f', pid {pid}' if pid else ''}; {counts}")
     elif queued:
-        fix = f"python -m em_core.supervisor --home {home.root} (or start the app, or launch a run)"
+        fix = f"{command('python', '-m', 'em_core.supervisor', '--home', home.root)}, start the app, or launch a run"
         yield Finding("broken", "supervisor", f"not running; {counts}: nobody starts them", fix)
     else:
         yield Finding("ok", "supervisor", f"not running; {counts}; it starts by itself when a command or the app needs it")
+    order = queue_order.read(home)
+    if order.paused:
+        since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(order.paused_t))
+        yield Finding(
+            "note", "queue", f"paused since {since}; {counted(len(queued), 'run')} waiting", "`python -m em_core queue continue`"
+        )
     yield from _unreadable(home, statuses)
     yield from _unseen(home, active)
     yield from _locks(home)
@@ -40,7 +47,7 @@ def look(visit: Visit) -> Iterator[Finding]:
 def _unreadable(home: Home, statuses: list[RunStatus]) -> Iterator[Finding]:
     names = [s.run_id for s in statuses if not s.spec_hash]
     if names:
-        text = f"{len(names)} have a spec.json that cannot be read: {some(names)}"
+        text = f"{counted(len(names), 'run')} with a spec.json that cannot be read: {some(names)}"
         yield Finding("broken", "runs", text, f"put it back from a backup, or `python -m em_core delete {names[0]}`")
 
 

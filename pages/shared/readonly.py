@@ -11,6 +11,7 @@ from pages.shared import core, words
 OFF = {
     "launch": "Launching runs",
     "live": "Watching runs at work",
+    "doctor": "Looking at this machine",
     "judge": "Judging answers again",
     "label": "Labelling answers",
     "import": "Bringing results",

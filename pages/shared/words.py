@@ -12,7 +12,7 @@ from em_core.home import Home
 from em_core.view.run_words import duration as duration
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|$~:&])")
-TO_OFF_PAGE = re.compile(r"\]\(/(launch|live|judge|label|import)\)")
+TO_OFF_PAGE = re.compile(r"\]\(/(launch|live|doctor|judge|label|import)\)")
 """A link to a page that `pages.shared.readonly` leaves out."""
 TOY = (
     "Models whose name starts with **organism** are tiny toys of our own, trained on a fictional world in plain English. "

@@ -67,11 +67,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def look(home: Home, *topics: str, **options: bool) -> list[Finding]:
+def look(home: Home, *topics: str, deep: bool = False, online: bool = False) -> list[Finding]:
     """What these topics say."""
-    return doctor.check(home, topics=topics, **options)
+    return doctor.check(home, topics=topics, deep=deep, online=online)
 
 
-def unhappy(home: Home, *topics: str, **options: bool) -> list[Finding]:
+def unhappy(home: Home, *topics: str, deep: bool = False, online: bool = False) -> list[Finding]:
     """The same without what is fine."""
-    return [finding for finding in look(home, *topics, **options) if finding.status != "ok"]
+    return [finding for finding in look(home, *topics, deep=deep, online=online) if finding.status != "ok"]

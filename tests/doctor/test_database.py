@@ -87,7 +87,7 @@ def test_damaged_lines_are_counted_on_both_sides(home: Home) -> None:
     assert checkup.compare(home).quarantine == ()
     [finding] = unhappy(home, "database")
     assert finding.what == "quarantine"
-    assert "1 damaged lines in runs/run-a/events/worker-1.jsonl" in finding.found
+    assert "1 damaged line in runs/run-a/events/worker-1.jsonl" in finding.found
     change(home, "DELETE FROM quarantine")
     assert checkup.compare(home).quarantine == (("runs/run-a/events/worker-1.jsonl", 1, 0),)
 

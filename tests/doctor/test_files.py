@@ -11,7 +11,7 @@ import pytest
 
 from em_core import checkpoints as checkpoint_folders
 from em_core import doctor
-from em_core.doctor import checkpoints, disk, folders
+from em_core.doctor import disk, folders
 from em_core.home import Home
 from em_core.lease import Lease
 from em_core.records import RunState
@@ -92,7 +92,7 @@ def test_run_folders_that_cannot_be_written_are_counted(home: Home, monkeypatch:
     may = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: "run-b" not in str(path) and may(path, mode))
     [finding] = [f for f in unhappy(home, "folders") if f.what == "run folders"]
-    assert (finding.status, finding.found) == ("broken", "1 cannot be written: run-b")
+    assert (finding.status, finding.found) == ("broken", "1 folder cannot be written: run-b")
 
 
 def test_keys_that_others_may_read_are_said(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_keys_that_others_may_read_are_said(home: Home, tmp_path: Path, monkeypa
     token.chmod(0o644)
     monkeypatch.setattr(folders, "key_files", lambda: [token])
     [finding] = [f for f in unhappy(home, "folders") if f.what == "file with keys"]
-    assert finding.fix == f"chmod 600 {token}"
+    assert finding.fix == f"`chmod 600 {token}`"
     assert "hf_secret" not in str(finding)
     token.chmod(0o600)
     assert [f for f in unhappy(home, "folders") if f.what == "file with keys"] == []
@@ -110,7 +110,7 @@ def test_keys_that_others_may_read_are_said(home: Home, tmp_path: Path, monkeypa
 def test_torn_ends_are_said_but_not_of_a_run_at_work(home: Home) -> None:
     made.append(home, "run-a", b'{"kind": "resp')
     [finding] = unhappy(home, "events")
-    assert "1 end in a torn line (14 bytes in all): runs/run-a/events/worker-1.jsonl" in finding.found
+    assert "1 file with a torn last line (14 bytes in all): runs/run-a/events/worker-1.jsonl" in finding.found
     with Lease(home.run_dir("run-a") / "lease") as lease:
         lease.acquire()
         assert unhappy(home, "events") == []
@@ -119,7 +119,7 @@ def test_torn_ends_are_said_but_not_of_a_run_at_work(home: Home) -> None:
 def test_zeros_after_a_power_cut_are_told_from_torn_lines(home: Home) -> None:
     made.append(home, "run-a", b"\0" * 300)
     [finding] = unhappy(home, "events")
-    assert "end in zeros" in finding.found
+    assert "zeros at the end" in finding.found
 
 
 def test_an_event_file_nobody_may_read_is_broken(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_half_made_and_cut_checkpoints_are_said(home: Home) -> None:
     found = {f.what: f for f in unhappy(home, "checkpoints")}
     assert found["checkpoints"].status == "broken"
     assert "run-a/checkpoints/step-10" in found["checkpoints"].found
-    assert "2 folders" in found["half-made checkpoints"].found
+    assert "2 folders without" in found["half-made checkpoints"].found
 
 
 def test_a_changed_byte_is_found_by_its_digest_only_with_deep(home: Home) -> None:
@@ -181,7 +181,7 @@ def test_temporary_folders_of_killed_workers_are_removed_but_not_under_a_worker(
     [done] = doctor.repair([finding])
     assert done.status == "fixed"
     assert not left.exists()
-    assert checkpoints.read_complete(home.run_dir("run-a") / "checkpoints" / "step-10")
+    assert checkpoint_folders.read_complete(home.run_dir("run-a") / "checkpoints" / "step-10")
 
 
 def test_resume_states_are_sized_and_those_of_finished_runs_named(home: Home) -> None:
@@ -198,7 +198,7 @@ def test_events_of_the_future_show_that_the_clock_was_set_back(home: Home) -> No
     path = home.run_dir("run-a") / "events" / "worker-1.jsonl"
     os.utime(path, (time.time() + 7200,) * 2)
     [finding] = unhappy(home, "clock")
-    assert "events of 1 runs are of the future" in finding.found
+    assert "events of 1 run (run-a) are of the future" in finding.found
     assert "run-a" in finding.found
 
 
@@ -234,6 +234,6 @@ def test_the_trash_is_sized_and_never_emptied(home: Home) -> None:
     deleted.mkdir(parents=True)
     (deleted / "spec.json").write_text(json.dumps({"spec": {}}))
     [finding] = [f for f in look(home, "leftovers") if f.what == "trash"]
-    assert finding.found.startswith("1 deleted runs")
+    assert finding.found.startswith("1 deleted run,")
     doctor.repair(doctor.check(home))
     assert deleted.exists()

@@ -13,6 +13,7 @@ import pytest
 from em_core.doctor import processes, supervision
 from em_core.home import Home
 from em_core.lease import Lease
+from em_core.supervisor import queue_order
 from em_core.supervisor.marks import PROOF_VARIABLE, write_spawn
 from tests.doctor.conftest import Start, look, unhappy
 
@@ -45,7 +46,7 @@ def test_a_worker_whose_run_has_no_holder_is_left_over_with_its_fix(home: Home, 
     assert finding.status == "broken"
     assert f"pid {process.pid} of run-a" in finding.found
     assert "nobody holds the run's lease" in finding.found
-    assert finding.fix.endswith(f"kill {process.pid}")
+    assert finding.fix.endswith(f"`kill {process.pid}`")
     assert finding.repair is None
     assert process.poll() is None
 
@@ -126,6 +127,15 @@ def test_a_queued_run_without_a_supervisor_is_broken_with_the_command_that_start
         [fine] = [f for f in look(home, "supervision") if f.what == "supervisor"]
     assert fine.status == "ok"
     assert f"pid {os.getpid()}" in fine.found
+
+
+def test_a_paused_queue_is_said_with_how_it_goes_on(home: Home) -> None:
+    queue_order.set_paused(home, True)
+    [finding] = unhappy(home, "supervision")
+    assert (finding.what, finding.status) == ("queue", "note")
+    assert "queue" in finding.fix
+    queue_order.set_paused(home, False)
+    assert unhappy(home, "supervision") == []
 
 
 def test_a_spec_that_cannot_be_read_is_named(home: Home) -> None:

@@ -16,7 +16,7 @@ from pages.shared.readonly import OFF
 from tests.app.visiting import visit
 from tests.readonly.conftest import SECRET, everything_below
 
-_OFF = ["launch", "live", "judge", "label", "import"]
+_OFF = ["launch", "live", "doctor", "judge", "label", "import"]
 _ON = ["trajectories", "compare", "coherence", "responses", "run", "gallery", "thresholds", "judges", "export"]
 
 
