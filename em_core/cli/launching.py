@@ -9,8 +9,9 @@ from em_core import plan as planning
 from em_core import specs_io
 from em_core.cli.output import Out
 from em_core.cli.running import wait_for
+from em_core.errors import BadInput
 from em_core.home import Home
-from em_core.plan import many
+from em_core.plan import accuracy, many
 from em_core.specs_io import varied
 from em_core.supervisor.launch import launch
 from em_core.view.experiments import varied_words
@@ -25,10 +26,14 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
         ("launch", _launch, "queue one run, or a grid when a value is a list"),
     ):
         parser = commands.add_parser(name, parents=[shared], help=text)
-        parser.add_argument("spec", metavar="SPEC", help="a YAML or JSON file, or a preset's name")
+        optional: dict[str, Any] = {"nargs": "?", "default": ""} if name == "plan" else {}
+        parser.add_argument("spec", metavar="SPEC", help="a YAML or JSON file, or a preset's name", **optional)
         parser.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a field (dotted key)"
         )
+        if name == "plan":
+            text = "instead: how good the plans of finished runs were, against what was measured"
+            parser.add_argument("--accuracy", action="store_true", help=text)
         parser.set_defaults(run=function)
     parser.add_argument("--wait", action="store_true", help="wait for the end")
     existing = parser.add_mutually_exclusive_group()
@@ -42,6 +47,10 @@ def _presets(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 
 def _plan(args: argparse.Namespace, home: Home, out: Out) -> int:
+    if args.accuracy:
+        return _accuracy(home, out)
+    if not args.spec:
+        raise BadInput("plan: SPEC is missing", "name a YAML or JSON file, or a preset (`python -m em_core presets`)")
     specs = specs_io.read_spec(args.spec, args.overrides, home=home)
     many.validate(specs, home)
     shown = specs if out.json else [group[0] for group in many.kinds(specs)][: many.MOST_PLANS]
@@ -53,6 +62,23 @@ def _plan(args: argparse.Namespace, home: Home, out: Out) -> int:
         print("\n\n".join(item.text() for item in plans))
         if len(specs) > 1:
             print(f"\n{many.total(specs, home).text()}")
+    return 0
+
+
+def _accuracy(home: Home, out: Out) -> int:
+    rows = accuracy.compared(home)
+    found = accuracy.summaries(rows)
+    if out.json:
+        out.document({"summary": [each.as_dict() for each in found], "runs": [row.as_dict() for row in rows]})
+    elif not rows:
+        out.say("nothing to compare yet: no finished run of this machine was launched with a plan beside its spec")
+    else:
+        out.table([row.as_dict() for row in rows], ["run_id", "title", "planned", "measured", "ratio", "source"], "")
+        print()
+        out.table(
+            [each.as_dict() for each in found], ["title", "n", "median_ratio", "median_error", "worst_error", "n_inside"], ""
+        )
+        out.say("ratio = planned / measured; n_inside: times within the range that was said, memory within 15 %")
     return 0
 
 
