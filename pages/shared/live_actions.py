@@ -11,7 +11,7 @@ from em_core.supervisor.evidence import RunStatus
 from em_core.view import live_words
 from em_core.view.live_words import Action
 from em_core.view.run_words import size
-from pages.shared import core, words
+from pages.shared import core, evaluate_form, words
 
 
 def at_work(status: RunStatus) -> None:
@@ -87,7 +87,7 @@ def _delete(status: RunStatus, action: Action) -> None:
 
 
 def _evaluate(status: RunStatus, action: Action) -> None:
-    return
+    evaluate_form.popover(status.run_id, action.label)
 
 
 def _button(status: RunStatus, action: Action) -> bool:
