@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 
+from em_core.supervisor.evidence import RunStatus, run_status
 from tests.cli.conftest import Command
 
 LONG = ["--set", "base_model=organism-0.3m", "--set", "data=[{source: organism-medical-misaligned, rows: 200}]",
@@ -13,14 +14,11 @@ LONG = ["--set", "base_model=organism-0.3m", "--set", "data=[{source: organism-m
         "--set", "train.precision=fp32", "--set", "checkpoints.at_steps=[9000]", "--set", "evaluation.question_sets=[]"]  # fmt: skip
 
 
-def _until(em: Command, run_id: str, condition: Callable[[dict[str, object]], object], seconds: float = 120) -> dict[str, object]:
+def _until(em: Command, run_id: str, condition: Callable[[RunStatus], object], seconds: float = 120) -> None:
     give_up = time.monotonic() + seconds
-    while True:
-        row = next(r for r in em("runs", "--json").json if r["run_id"] == run_id)
-        if condition(row):
-            return row
-        assert time.monotonic() < give_up, (row, em("logs", run_id).out[-2000:])
-        time.sleep(0.3)
+    while not condition(status := run_status(em.home / "runs" / run_id)):
+        assert time.monotonic() < give_up, (status, (em.home / "runs" / run_id / "worker.log").read_text()[-2000:])
+        time.sleep(0.1)
 
 
 def test_save_stop_resume_stop_now_and_retry(em: Command) -> None:
@@ -29,8 +27,7 @@ def test_save_stop_resume_stop_now_and_retry(em: Command) -> None:
     run_id = launched.json["runs"][0]
     folder = em.home / "runs" / run_id
     assert em("resume", run_id).code == 3, "it is queued or running"
-    assert em("retry", run_id).code == 3
-    _until(em, run_id, lambda row: row["step"])
+    _until(em, run_id, lambda status: status.step)
     saved = em("save", run_id)
     assert saved.code == 0
     assert "goes on" in saved.out
@@ -39,16 +36,16 @@ def test_save_stop_resume_stop_now_and_retry(em: Command) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     first = int(next((folder / "checkpoints").glob("step-*")).name.removeprefix("step-"))
-    _until(em, run_id, lambda row: row["state"] == "running" and int(str(row["step"])) > first)
+    _until(em, run_id, lambda status: status.state == "running" and (status.step or 0) > first)
     assert em("stop", run_id, "--now").code == 0
-    _until(em, run_id, lambda row: row["state"] == "stopped")
+    _until(em, run_id, lambda status: status.state == "stopped")
     assert em("stop", run_id, "--now").code == 3
     resumed = em("resume", run_id, "--json")
     assert resumed.code == 0, resumed.err
     assert resumed.json["message"] == f"{run_id}: queued again, goes on from step {first}"
-    _until(em, run_id, lambda row: row["state"] == "running" and int(str(row["step"] or 0)) > first)
+    _until(em, run_id, lambda status: status.state == "running" and status.attempt == 2 and (status.step or 0) > first)
     assert em("stop", run_id).code == 0
-    _until(em, run_id, lambda row: row["state"] == "stopped")
+    _until(em, run_id, lambda status: status.state == "stopped")
     assert len(list((folder / "events").glob("worker-*.jsonl"))) == 2
     again = em("retry", run_id, "--smaller-batch", "--json")
     assert again.code == 0, again.err
@@ -59,7 +56,7 @@ def test_save_stop_resume_stop_now_and_retry(em: Command) -> None:
     assert after["batch_size"] * 2 == before["batch_size"]
     assert after["batch_size"] * after["grad_accumulation"] == before["batch_size"] * before["grad_accumulation"]
     assert em("stop", new, "--now").code == 0
-    _until(em, new, lambda row: row["state"] == "stopped")
+    _until(em, new, lambda status: status.state == "stopped")
 
 
 def test_of_runs_that_are_unknown_or_cannot_nothing_is_left(em: Command) -> None:

@@ -28,8 +28,9 @@ def test_nothing_is_lost_or_doubled_when_worker_supervisor_and_app_are_killed(
     home.prepare()
     chaos = Chaos(home, seed=7)
     try:
-        run_rounds(chaos, 3)
+        run_rounds(chaos, 4)
     except BaseException:
         chaos.abandon()
         raise
-    assert chaos.kills.keys() == {"worker", "supervisor", "streamlit"}
+    killed = {what.removeprefix("killed: ") for what in chaos.tally if what.startswith("killed: ")}
+    assert killed >= {"worker", "supervisor", "streamlit"}
