@@ -6,6 +6,7 @@
              owner/name       the same on the Hugging Face Hub (owner/name/folder, owner/name@revision)
 
     resolve(text, home)                  what a person means (`targets`)
+    offers(home, run_id)                 what a form can offer for a run (`offers`)
     look(home, Wanted(text, …))          what there is to ask, before anything starts (`todo`)
     work(run_dir, request)               the job itself, in the worker's process (`work`)
 
@@ -17,8 +18,12 @@ step 0 of every run that starts from it.
 """
 
 from em_core.evaluate_job.card import KIND, LEASE, Job, Target, answer_files, is_job, read_job
+from em_core.evaluate_job.offers import Offers, offers
 from em_core.evaluate_job.targets import resolve
 from em_core.evaluate_job.todo import Todo, Wanted, look
 from em_core.evaluate_job.work import work
 
-__all__ = ["KIND", "LEASE", "Job", "Target", "Todo", "Wanted", "answer_files", "is_job", "look", "read_job", "resolve", "work"]
+__all__ = [
+    "KIND", "LEASE", "Job", "Offers", "Target", "Todo", "Wanted", "answer_files", "is_job", "look", "offers", "read_job",
+    "resolve", "work",
+]  # fmt: skip

@@ -100,20 +100,23 @@ class Todo:
             "notes": self.notes,
         }
 
-    def text(self) -> str:
-        """For a person, a few lines."""
-        steps = ", ".join(f"step {step}: {n:,}" for step, n in self.n_missing.items())
+    def lines(self) -> list[tuple[str, str]]:
+        """For a person: what about, and a sentence."""
+        steps = ", ".join(f"{n:,} at step {step}" for step, n in self.n_missing.items() if n)
         sets = ", ".join(f"{each['name']} ({each['wordings']} wordings x {each['samples']})" for each in self.question_sets)
-        lines = [
-            f"evaluates   {self.job.target.name}, base model {self.job.spec.base_model}",
-            f"asks        {sets}",
-            f"answers     {self.n_answers:,} to sample ({steps}), {self.n_there:,} are there already",
+        there = f"; {self.n_there:,} are there already" if self.n_there else ""
+        return [
+            ("evaluates", f"{self.job.target.name}, base model {self.job.spec.base_model}"),
+            ("asks", sets),
+            ("answers", (f"{self.n_answers:,} to sample: {steps}" if self.n_answers else "nothing is missing") + there),
+            *(("judge", said_of(judge)) for judge in self.judges or ()),
+            *([] if self.judges else [("judge", "nobody")]),
+            *(("note", note) for note in self.notes),
         ]
-        for judge in self.judges:
-            lines.append(f"judge       {said_of(judge)}")
-        if not self.judges:
-            lines.append("judge       nobody")
-        return "\n".join([*lines, *(f"note        {note}" for note in self.notes)])
+
+    def text(self) -> str:
+        """The same, one line each."""
+        return "\n".join(f"{about:<10}  {said}" for about, said in self.lines())
 
 
 def said_of(judge: Mapping[str, Any]) -> str:

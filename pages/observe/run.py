@@ -2,7 +2,19 @@
 
 import streamlit as st
 
-from pages.shared import core, health, run_choice, run_details, run_files, run_judging, run_lineage, run_spec, run_training, words
+from pages.shared import (
+    core,
+    evaluate_form,
+    health,
+    run_choice,
+    run_details,
+    run_files,
+    run_judging,
+    run_lineage,
+    run_spec,
+    run_training,
+    words,
+)  # fmt: skip
 
 SECTIONS = ["Summary", "Spec", "Checkpoints", "Training", "Judging", "Health", "Reproduce", "Log"]
 
@@ -17,6 +29,8 @@ run = run_details.known(run_id)
 with core.guarded():
     state, seen = run_details.state_of(run)
 run_details.header(run, state, seen)
+if evaluate_form.offered(run, state):
+    evaluate_form.popover(run.run_id)
 if run.run.get("toy"):
     words.toy_notice()
 
