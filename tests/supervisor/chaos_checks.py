@@ -72,9 +72,7 @@ def check_database(home: Home, folders: Collection[str] | None, *, anew: bool) -
         anew: Make the database anew too, and compare once more.
     """
     publish(home)
-    wanted: EXIT_S = 15.0
-"""A worker whose last word is written may take this long to be gone, seconds: it frees a model."""
-Rows = collections.Counter()
+    wanted: Rows = collections.Counter()
     for path, event in events(home, folders):
         kind = event["kind"]
         wanted[(kind, path.parent.parent.name, event["t"], *(event.get(column) for column in _key(kind)))] += 1
@@ -117,9 +115,7 @@ def _key(kind: str) -> list[str]:
 
 def _rows(home: Home, folders: Collection[str] | None) -> Rows:
     """The same key for every row of the database."""
-    found: EXIT_S = 15.0
-"""A worker whose last word is written may take this long to be gone, seconds: it frees a model."""
-Rows = collections.Counter()
+    found: Rows = collections.Counter()
     where, values = ("", []) if folders is None else (" WHERE list_contains(?, run_id)", [sorted(folders)])
     with reader.connect(home).cursor() as cursor:
         for kind, record in RECORDS.items():
