@@ -92,7 +92,7 @@ class Reading:
         return self
 
     def _read_on(self, path: Path) -> None:
-        offset = self._offsets.get(path.name, 0)
+        offset = self._offsets.get(str(path), 0)
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size <= offset:
                 return
@@ -104,7 +104,7 @@ class Reading:
                 for line in data[:end].split(b"\n"):
                     self._note(line)
                 rest, offset = data[end:], offset + end
-        self._offsets[path.name] = offset
+        self._offsets[str(path)] = offset
 
     def _note(self, line: bytes) -> None:
         kind = line[10:22]  # lines open with {"kind": "…

@@ -65,13 +65,13 @@ def _clone(status: RunStatus, action: Action | None = None) -> None:
 
 def _resume(status: RunStatus, action: Action) -> None:
     if _button(status, action):
-        _do(lambda: control.resume(core.home(), status.run_id))
+        _do(lambda: control.resume(core.home(), status.run_id, start=False))
 
 
 def _retry(status: RunStatus, action: Action) -> None:
     if _button(status, action):
         smaller = action.name == "smaller"
-        _do(lambda: f"launched as {control.retry(core.home(), status.run_id, smaller_batch=smaller).run_id}")
+        _do(lambda: f"launched as {control.retry(core.home(), status.run_id, smaller_batch=smaller, start=False).run_id}")
 
 
 def _delete(status: RunStatus, action: Action) -> None:
@@ -104,6 +104,7 @@ def _do(what: Callable[[], str]) -> None:
     """Do it, say what happened, and draw the page as it is now."""
     with core.guarded(stop=False):
         said = what()
+        core.keep_running()
         st.toast(words.plain(said), icon=":material/check_circle:")
         core.look_again()
         st.rerun()

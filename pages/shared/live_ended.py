@@ -31,11 +31,11 @@ def show(ended: Sequence[RunStatus]) -> None:
             "Show",
             there,
             selection_mode="multi",
-            format_func=lambda state: f"{state} ({counts[state]:,})",
             key="ended",
             bind="query-params",
             label_visibility="collapsed",
         )
+        st.caption(", ".join(f"{counts[state]:,} {state}" for state in there))
     found = [status for status in ended if not wanted or status.state in wanted]
     n_pages = math.ceil(len(found) / AT_A_TIME)
     place = st.container()

@@ -1,0 +1,157 @@
+"""Live in a real browser: it grows by itself, tells of ends on the desktop once, looks the same in every tab and after reopening."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+from tests import chromium
+from tests.app.live_home import LiveHome
+from tests.browser.conftest import assert_fits, assert_no_error, serve, settle, shoot
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+RECORD = """
+const Shown = window.Notification;
+window.told = JSON.parse(sessionStorage.getItem("test-told") ?? "[]");
+window.Notification = class extends Shown {
+  constructor(title, options) {
+    super(title, options);
+    window.told.push([title, options.body]);
+    sessionStorage.setItem("test-told", JSON.stringify(window.told));
+  }
+};
+"""
+"""Real notifications, each noted too, for a test cannot see the desktop."""
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[LiveHome]:
+    made = LiveHome(tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def context(live: LiveHome) -> Iterator[BrowserContext]:
+    with serve(live.home.root, EM_NO_SUPERVISOR="1", EM_NO_DEMO="1") as address, sync_playwright() as playwright:
+        opened = chromium.open_browser(playwright)
+        made = opened.new_context(base_url=address, viewport={"width": 1440, "height": 1000})
+        made.add_init_script(RECORD)
+        yield made
+        opened.close()
+
+
+def tab(context: BrowserContext) -> Page:
+    page = context.new_page()
+    page.goto("/live")
+    settle(page)
+    return page
+
+
+def told(page: Page) -> list[Any]:
+    return page.evaluate("window.told")
+
+
+def step(live: LiveHome, run_id: str, number: int) -> None:
+    numbers = {"epoch": 1.0, "loss": 0.4, "learning_rate": 1e-3, "grad_norm": 1.0, "tokens_per_s": 5000.0}
+    live.write(run_id, "metric", time.time(), step=number, **numbers, gpu_mem_gib=None)
+
+
+def test_a_run_that_ends_is_told_on_the_desktop_once(live: LiveHome, context: BrowserContext) -> None:
+    context.grant_permissions(["notifications"])
+    before, first, second = live.ended("finished"), live.at_work(), live.at_work()
+    page = tab(context)
+    assert told(page) == []
+    live.finish(first)
+    expect(page.get_by_text("1 finished, ")).to_have_count(0)
+    expect(page.locator(f".st-key-ended-{first}")).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(500)
+    assert told(page) == [], "nobody asked for it"
+
+    page.get_by_role("button", name="Notify me on this desktop").click()
+    expect(page.get_by_role("button", name="Switch desktop notifications off")).to_be_visible()
+    other = tab(context)
+    expect(other.get_by_role("button", name="Switch desktop notifications off")).to_be_visible()
+    live.finish(second, "failed", cause="cuda_oom", reason="no room")
+    for each in (page, other):
+        expect(each.locator(f".st-key-ended-{second}")).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(1000)
+    said = told(page) + told(other)
+    assert said == [["Run failed: out of GPU memory", f"{second.rsplit('-', 1)[0]}, step 250 of 400"]], "two tabs tell it once"
+    for _ in range(2):
+        page.reload()
+        settle(page)
+    page.wait_for_timeout(500)
+    assert told(page) + told(other) == said, "a reload repeats nothing"
+    fresh = tab(context)
+    fresh.wait_for_timeout(500)
+    assert told(fresh) == [], f"{before} ended before this tab was open"
+    shoot(page, "live-notifications")
+    assert_no_error(page)
+
+
+def test_switched_off_or_not_allowed_nothing_is_told_and_the_page_says_why(live: LiveHome, context: BrowserContext) -> None:
+    run_id = live.at_work()
+    page = tab(context)  # headless Chromium refuses without asking
+    page.get_by_role("button", name="Notify me on this desktop").click()
+    expect(page.get_by_text("Desktop notifications are blocked in this browser")).to_be_visible()
+    live.finish(run_id)
+    expect(page.locator(f".st-key-ended-{run_id}")).to_be_visible(timeout=30_000)
+    assert told(page) == []
+
+
+def test_the_page_grows_by_itself_in_every_tab_and_stands_as_it_was_after_reopening(
+    live: LiveHome, context: BrowserContext
+) -> None:
+    run_id = live.at_work()
+    live.publish()
+    first, second = tab(context), tab(context)
+    for page in (first, second):
+        expect(page.get_by_text("250 of 400 steps")).to_be_visible()
+    for number in range(251, 261):
+        step(live, run_id, number)
+    for page in (first, second):
+        expect(page.get_by_text("260 of 400 steps")).to_be_visible(timeout=20_000)
+        drawn = page.locator(f".st-key-run-{run_id} [data-testid=stVegaLiteChart] :is(canvas, svg)")
+        expect(drawn.nth(1)).to_be_visible(timeout=20_000)
+        page.close()
+    reopened = tab(context)
+    expect(reopened.get_by_text("260 of 400 steps")).to_be_visible()
+    expect(reopened.get_by_text("EM rate at step 200")).to_be_visible()
+    reopened.get_by_text("Worker log").click()
+    search = reopened.get_by_role("textbox", name="Search the whole log")
+    search.fill("step 24")
+    search.press("Enter")
+    expect(reopened.get_by_text("11 of 250 lines match")).to_be_visible(timeout=20_000)
+    reopened.wait_for_timeout(3000)
+    expect(search).to_have_value("step 24")
+    assert_no_error(reopened)
+    shoot(reopened, "live-at-work")
+    reopened.set_viewport_size({"width": 420, "height": 1000})
+    settle(reopened)
+    assert_fits(reopened)
+    shoot(reopened, "live-at-work-narrow")
+
+
+def test_it_refreshes_only_while_something_is_active(live: LiveHome, context: BrowserContext) -> None:
+    run_id = live.at_work()
+    page = tab(context)
+    live.finish(run_id)
+    expect(page.get_by_text("Nothing is running")).to_be_visible(timeout=30_000)
+    settle(page)
+    frames: list[Any] = []
+    page.on("websocket", lambda socket: frames.append(socket))
+    seen = page.evaluate(
+        """() => new Promise(done => { let n = 0; const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (...all) { n += 1; return send.apply(this, all); };
+        setTimeout(() => { WebSocket.prototype.send = send; done(n); }, 6000); })"""
+    )
+    assert (seen, frames) == (0, []), "an idle page asks for nothing"
