@@ -209,7 +209,7 @@ class _Board:
             return Decision(wanted.run_id, seat)
         if prefers_cpu:  # it keeps no GPU: a place on the CPU is free soon
             reason = reasons.no_cpu(self._n_cpus)
-            return Decision(wanted.run_id, None, reason if impossible else f"{reason}; {self._reason(wanted)}")
+            return Decision(wanted.run_id, None, reason if impossible else f"{reason}, {reasons.NO_GPU_EITHER}")
         if impossible:
             return Decision(wanted.run_id, None, impossible, never=True)
         reason = self._reason(wanted)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 _LISTED = 4
 PAUSED = "the queue is paused; what runs goes on"
 SOON = "starts in a moment"
+NO_GPU_EITHER = "and no GPU has room"
 UNATTENDED = "nobody works on the queue: open the app, or run `python -m em_core queue start`"
 
 
@@ -39,7 +40,7 @@ def problem(what: str, why: str) -> str:
 
 def kept(what: str, for_run: str) -> str:
     """A GPU that a run further ahead waits for."""
-    return f"{what} is kept for {for_run}, which waits in front of this run"
+    return f"{what} is kept for {for_run}, which is first"
 
 
 def alone(what: str, run: str) -> str:

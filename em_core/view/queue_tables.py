@@ -18,7 +18,7 @@ def waiting_row(place: int, priority: int, run_id: str, experiment: str, reason:
         experiment: Its group; may be empty.
         reason: Why it waits.
     """
-    return {"place": place, "priority": priority, "run_id": run_id, "experiment": experiment, "reason": reason}
+    return {"place": place, "run_id": run_id, "reason": reason, "priority": priority, "experiment": experiment}
 
 
 def slot_row(
@@ -42,7 +42,7 @@ def slot_row(
     held = [run if budget is None else f"{run} (up to {budget:.1f} GiB)" for run, budget in runs]
     return {
         "slot": title,
-        "runs": ", ".join(held) or ("cannot be used" if problem else "free"),
+        "runs": ", ".join(held) or ("cannot be used" if problem else "none of ours" if others else "free"),
         "memory": f"{use.used_gib:.1f} of {use.total_gib:.0f} GiB taken" if use is not None and use.total_gib else "",
         "other programs": problem or _others(others, foreign_gib),
         "name": use.name if use is not None else "",

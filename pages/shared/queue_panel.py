@@ -60,17 +60,18 @@ def _head(now: Overview) -> None:
 def _table(now: Overview) -> None:
     rows = [queue_tables.waiting_row(w.place, w.priority, w.status.run_id, w.status.experiment, w.reason) for w in now.waiting]
     frame = pd.DataFrame(rows)
+    unsaid = [column for column in ("priority", "experiment") if not frame[column].any()]
     st.dataframe(
-        frame if frame["experiment"].any() else frame.drop(columns="experiment"),
+        frame.drop(columns=unsaid),
         hide_index=True,
         width="stretch",
         height=_HEIGHT if len(rows) > 8 else "auto",
         column_config={
-            "place": st.column_config.NumberColumn("Place", width=60),
-            "priority": st.column_config.NumberColumn("Priority", width=70, help="A higher one is taken first; 0 = as launched."),
-            "run_id": st.column_config.TextColumn("Run", width="medium"),
-            "experiment": st.column_config.TextColumn("Experiment", width="small"),
+            "place": st.column_config.NumberColumn("Place", width=50),
+            "run_id": st.column_config.TextColumn("Run", width=150),
             "reason": st.column_config.TextColumn("Why it waits", width="large"),
+            "priority": st.column_config.NumberColumn("Priority", width=70, help="A higher one is taken first; 0 = as launched."),
+            "experiment": st.column_config.TextColumn("Experiment", width="small"),
         },
     )
     n_never = sum(w.never for w in now.waiting)
@@ -107,6 +108,7 @@ def _order(now: Overview) -> None:
             st.button(f"Set priority {wanted}", key="queue-set", type="primary", on_click=_do, args=[_priority, run_id, wanted])
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         live_actions.at_work(chosen.status)
+    st.caption(f":material/hourglass_top: {words.plain(chosen.reason)}")
 
 
 def _slots(now: Overview) -> None:

@@ -56,6 +56,7 @@ def test_queue_is_listed_with_places_and_reasons_and_a_run_is_moved(live: LiveHo
     button(app, "Set priority 3").click().run()
     assert waiting(app) == [queued[2], queued[0], queued[1]]
     assert list(tables(app)[0]["priority"]) == [3, 0, 0]
+    assert "the CPU place is taken" in said(app), "the chosen run's reason in full"
     assert not app.exception
 
 

@@ -137,24 +137,6 @@ def test_forked_child_of_a_killed_worker_neither_holds_the_run_nor_outlives_it(b
 
 
 @pytest.mark.slow
-def test_fifty_runs_on_two_slots_go_in_order_and_lose_no_slot(bench: Bench) -> None:
-    ids = _launch(bench, *["quick"] * 50)
-    bench.supervise(slots="cpu,cpu")
-    bench.until(lambda: bench.states() == ["finished"] * 50, "fifty runs", seconds=90)
-    marks = [json.loads((bench.home.run_dir(run_id) / "spawned").read_text()) for run_id in ids]
-    starts = [mark["t"] for mark in marks]
-    assert starts == sorted(starts), "taken out of order"
-    assert {mark["slot"] for mark in marks} == {"cpu:0", "cpu:1"}
-    ends = [bench.events(run_id, "state")[-1]["t"] for run_id in ids]
-    running = [sum(start < ends[i] and ends[j] > starts[i] for j, start in enumerate(starts)) for i in range(50)]
-    spans = sorted([(t, 1) for t in starts] + [(t, -1) for t in ends])
-    level = peak = 0
-    for _, change in spans:
-        level += change
-        peak = max(peak, level)
-    assert peak == 2, (peak, running)
-
-
 def test_queued_run_is_stopped_at_once_and_never_starts(bench: Bench) -> None:
     [run_id] = _launch(bench, "steady")
     assert "was queued, now stopped" in control.stop(bench.home, run_id)

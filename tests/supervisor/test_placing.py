@@ -162,7 +162,7 @@ def test_reason_names_what_stands_in_the_way(machine: Machine, held: list[Held],
 def test_run_behind_one_that_waits_for_a_gpu_is_told_so() -> None:
     first, second = place(gpus(*empty()), [taken("x", budget=40, used=9)], [big("a"), small("b")])
     assert (first.seat, second.seat) == (None, None)
-    assert second.reason == "GPU 0 is kept for a, which waits in front of this run"
+    assert second.reason == "GPU 0 is kept for a, which is first"
 
 
 def test_slices_of_a_divided_gpu_take_one_run_each_and_never_work_together() -> None:
