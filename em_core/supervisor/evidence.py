@@ -233,7 +233,7 @@ def _identity(run_dir: Path) -> dict[str, Any]:
             "kind": str(stored.get("kind") or "train"),
             "experiment": str(spec.get("experiment", "")),
             "base_model": str(spec.get("base_model", "")),
-            "parent_run": str((spec.get("parent") or {}).get("run", "")),
+            "parent_run": str(parent.get("run", "")) if isinstance(parent := spec.get("parent"), dict) else "",
             **_needs(stored.get("needs"), spec),
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -124,7 +124,7 @@ def test_a_sweep_is_named_planned_and_launched_as_one(empty, monkeypatch, not_st
     app = visit(empty, monkeypatch, "launch")
     _vary(app, "train.seed", "0-2")
     _vary(app, "lora.r", "4, 8")
-    assert "Experiment" in said(app) and "6-runs" in said(app)
+    assert "r-seed-6-runs-" in said(app)
     metrics = {metric.label: metric.value for metric in app.metric}
     assert (metrics["Runs"], metrics["Steps"]) == ("6", str(6 * 180)), metrics
     assert list(app.dataframe[0].value.columns) == ["lora.r", "train.seed"]
@@ -172,7 +172,7 @@ def test_the_form_is_filled_from_any_run_and_says_which(full, monkeypatch):
     assert "Filled from the run **organism-3m-financial**" in said(app)
     assert app.selectbox(key="organism-3m-financial:base_model").value == "organism-3m"
     assert app.multiselect(key="organism-3m-financial:data").value == ["organism-financial-misaligned"]
-    demo = sorted(path.name for path in full.demo.iterdir() if path.name.startswith("demo-"))[0]
+    demo = sorted(path.name for path in full.demo.iterdir() if path.name.startswith("demo-organism"))[0]
     app = visit(full, monkeypatch, "launch", **{"from": demo})
     assert f"Filled from the run **{demo}**" in said(app)
 
