@@ -62,3 +62,21 @@ def test_nothing_in_the_project_is_too_large_to_clone() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     sizes = {name: (ROOT / name).stat().st_size for name in listed if (ROOT / name).is_file()}
     assert max(sizes.values(), default=0) < 20 * 2**20
+
+
+def test_tests_and_files_that_the_launchers_page_names_exist() -> None:
+    text = (ROOT / "docs" / "launchers.md").read_text().split("## Ours, and what shows it")[1].split("\n## ")[0]
+    named = re.findall(r"`((?:tests|benchmarks)/[^`]+)`", text)
+    assert len(named) > 20
+    for name in named:
+        path, _, test = name.partition("::")
+        assert (ROOT / path).is_file(), name
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), name
+
+
+def test_claims_about_other_launchers_have_their_source() -> None:
+    text = (ROOT / "docs" / "launchers.md").read_text()
+    table, sources = text.split("## Where they are better")[0], text.split("## Read in November 2026")[1]
+    claimed = set(re.findall(r"\[([LHUOA]\d+)\]", table))
+    listed = set(re.findall(r"\b([LHUOA]\d+) ?\n? ?`", sources))
+    assert claimed == listed
