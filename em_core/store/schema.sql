@@ -94,10 +94,17 @@ CREATE TABLE appearances (
 CREATE VIEW created_once AS
     SELECT * FROM run_created QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY t, rowid) = 1;
 CREATE VIEW facts_latest AS
-    SELECT * FROM run_facts QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY t DESC, rowid DESC) = 1;
+    SELECT * FROM run_facts
+    QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY coalesce(attempt, 0) DESC, t DESC, rowid DESC) = 1;
+-- the order of attempts, and in each one of queued, running and the end; the clock, which may be set back, comes last
 CREATE VIEW states_latest AS
     SELECT * FROM run_states
-    QUALIFY row_number() OVER (PARTITION BY run_id, phase ORDER BY coalesce(attempt, 0) DESC, t DESC, rowid DESC) = 1;
+    QUALIFY row_number() OVER (
+        PARTITION BY run_id, phase
+        ORDER BY coalesce(attempt, 0) DESC,
+            CASE WHEN phase = 'publish' THEN 0 WHEN state = 'queued' THEN 0 WHEN state = 'running' THEN 1 ELSE 2 END DESC,
+            t DESC, rowid DESC
+    ) = 1;
 CREATE VIEW questions_once AS
     SELECT * FROM questions
     QUALIFY row_number() OVER (PARTITION BY run_id, question_set, question_id, paraphrase ORDER BY t DESC, rowid DESC) = 1;

@@ -106,6 +106,7 @@ class Filling:
         """
         order = queue_order.read(self._home)
         queue = [status for status in order.queued(queued) if status.run_id not in seats]
+        queue.sort(key=lambda status: status.run_id in self._refused)  # what cannot be started lets the others go first
         if not queue or order.paused:
             return []
         self._look()
