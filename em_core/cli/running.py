@@ -49,6 +49,7 @@ def _status_row(status: RunStatus) -> dict[str, Any]:
         **{phase: status.phases.get(phase, "") for phase in ("train", "evaluate", "judge")},
         "step": status.step,
         "total_steps": status.total_steps,
+        "cause": status.cause,
         "reason": status.reason,
         "hint": status.hint,
     }
@@ -60,8 +61,10 @@ def _published(home: Home) -> list[dict[str, Any]]:
 
     runs = queries.runs(home, baselines=False).sort_values(["created_t", "run_id"])
     renamed = runs.rename(columns={f"{phase}_state": phase for phase in ("train", "evaluate", "judge")})
-    renamed = renamed.rename(columns={"run_state": "state", "run_reason": "reason", "run_hint": "hint"}).assign(step=None)
-    columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "reason", "hint"]
+    renamed = renamed.rename(
+        columns={"run_state": "state", "run_cause": "cause", "run_reason": "reason", "run_hint": "hint"}
+    ).assign(step=None)
+    columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "cause", "reason", "hint"]
     return [{str(k): v for k, v in row.items()} for row in renamed[columns].astype(object).to_dict("records")]
 
 
@@ -74,7 +77,7 @@ def _runs(args: argparse.Namespace, home: Home, out: Out) -> int:
         if home.read_only:
             raise
         out.say(f"{error.message}; {error.hint}")
-    columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "reason"]
+    columns = ["run_id", "state", "train", "evaluate", "judge", "step", "total_steps", "cause", "reason"]
     out.table(rows, columns, "no runs yet: `python -m em_core demo` starts the small demonstration")
     return 0
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from em_core import preview, specs_io
+from em_core import evaluate_job, preview, specs_io
+from em_core.cli import at_work
 from em_core.cli.output import Out, aligned, printable
 from em_core.errors import BadInput, EMError
 from em_core.home import Home
@@ -19,7 +20,7 @@ from em_core.view import run_details as view
 from em_core.view.run_details import Known
 
 _PARTS = ("spec", "checkpoints", "lineage", "first_rows", "checks", "plan_against_actual", "phases", "judges", "attempts",
-          "imports", "quarantined", "command")  # fmt: skip
+          "imports", "quarantined", "command", "now")  # fmt: skip
 
 
 def show(args: argparse.Namespace, home: Home, out: Out) -> int:
@@ -33,6 +34,7 @@ def show(args: argparse.Namespace, home: Home, out: Out) -> int:
     for key, value in document.items():
         if key not in _PARTS:
             print(printable(f"{key:12} {value}"))
+    _part("now", document["now"], ["phase", "state", "in_words"])
     print(printable(f"{'lineage':12} {json.dumps(document['lineage'], default=str)}"))
     print("spec\n" + printable(json.dumps(document["spec"], indent=2)))
     if document["first_rows"]:
@@ -65,13 +67,14 @@ def _document(home: Home, run_id: str) -> dict[str, Any]:
     document = _status(home, run_id, known)
     if here:
         stored = json.loads((folder / "spec.json").read_text())
-        document |= {"spec": stored["spec"], "spec_hash": stored.get("spec_hash")}
+        asked = evaluate_job.read_job(folder).told if evaluate_job.is_job(folder) else stored["spec"]
+        document |= {"spec": asked, "spec_hash": stored.get("spec_hash")}
     elif known is not None:
         document |= {"spec": known.fields, "spec_hash": known.run.get("spec_hash")}
     document["first_rows"] = preview.read(folder) if here else []
     if known is None:  # launched, not yet in the database
         lineage = {"parent_run_id": None, "parent_step": None, "baseline_run_id": None}
-        return document | {"checkpoints": [], "lineage": lineage, **{part: [] for part in _PARTS[4:-1]}, "command": ""}
+        return document | {"checkpoints": [], "lineage": lineage, **{part: [] for part in _PARTS[4:-2]}, "command": ""}
     disk = run_files.checkpoints(folder if folder.is_dir() else None, known.checkpoints)
     steps = [{**row, "on_disk": disk.get(row["step"], "")} for row in known.checkpoints.to_dict("records")]
     chain = known.lineage[["run_id", "place", "label", "parent_step", "state", "known"]].to_dict("records")
@@ -100,14 +103,16 @@ def _status(home: Home, run_id: str, known: Known | None) -> dict[str, Any]:
         phases = {phase: status.phases.get(phase, "") for phase in ("train", "evaluate", "judge")}
         return {
             "run_id": run_id, "state": status.state, **phases, "step": status.step, "total_steps": status.total_steps,
-            "reason": status.reason, "hint": status.hint,
+            "attempt": status.attempt, "cause": status.cause, "reason": status.reason, "hint": status.hint,
+            **at_work.now(home, status),
         }  # fmt: skip
     run = known.run if known is not None else {}
     phases = {phase: run.get(f"{phase}_state") or "" for phase in ("train", "evaluate", "judge")}
     return {
         "run_id": run_id, "state": run.get("run_state") or run.get("run_kind") or "", **phases,
         "step": known.last_step if known is not None else None, "total_steps": run.get("total_steps"),
-        "reason": run.get("run_reason") or "", "hint": run.get("run_hint") or "",
+        "attempt": None, "cause": run.get("run_cause") or "", "reason": run.get("run_reason") or "",
+        "hint": run.get("run_hint") or "", "eta_s": None, "tokens_per_s": None, "quiet_s": None, "now": [],
     }  # fmt: skip
 
 
@@ -123,6 +128,9 @@ def _import(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _command(known: Known) -> str:
+    if known.run.get("run_kind") == evaluate_job.KIND:
+        wanted = evaluate_job.wanted_of(known.fields, str(known.run.get("domain") or ""))
+        return evaluate_job.command(wanted) if wanted is not None else ""
     return specs_io.command(known.spec) if known.spec is not None and known.run.get("run_kind") != "imported" else ""
 
 
