@@ -123,7 +123,8 @@ def run_status(run_dir: Path, *, with_pid: bool = False) -> RunStatus:
 
 def list_runs(home: Home) -> list[RunStatus]:
     """Every run that was launched in this home, oldest first."""
-    return sorted((run_status(home.runs / name) for name in run_names(home)), key=queue_key)
+    runs = home.runs
+    return sorted((run_status(runs / name) for name in run_names(home)), key=queue_key)
 
 
 def run_names(home: Home) -> list[str]:
