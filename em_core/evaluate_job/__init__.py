@@ -18,12 +18,13 @@ step 0 of every run that starts from it.
 """
 
 from em_core.evaluate_job.card import KIND, LEASE, Job, Target, answer_files, is_job, read_job
+from em_core.evaluate_job.command import command, wanted_of
 from em_core.evaluate_job.offers import Offers, offers
 from em_core.evaluate_job.targets import resolve
 from em_core.evaluate_job.todo import Todo, Wanted, look
 from em_core.evaluate_job.work import work
 
 __all__ = [
-    "KIND", "LEASE", "Job", "Offers", "Target", "Todo", "Wanted", "answer_files", "is_job", "look", "offers", "read_job",
-    "resolve", "work",
+    "KIND", "LEASE", "Job", "Offers", "Target", "Todo", "Wanted", "answer_files", "command", "is_job", "look", "offers",
+    "read_job", "resolve", "wanted_of", "work",
 ]  # fmt: skip

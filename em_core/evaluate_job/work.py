@@ -216,7 +216,7 @@ class _Work:
 
     def _facts(self, session: AdapterSession, evaluation: Evaluation) -> RunFacts:
         host, versions = host_facts()
-        n_steps = len(self.job.target.trained_steps)
+        n_steps = len(self.job.target.trained_steps) if self.owner is None else 0  # of its own
         return RunFacts(
             n_params=session.n_params, size_b=session.n_params / 1e9, n_rows=0, steps_per_epoch=0, total_steps=0,
             n_checkpoints=n_steps, n_answers_planned=evaluation.n_answers * n_steps,

@@ -17,14 +17,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from em_core import home
-from em_core.locate import find_file, plain_name
+from em_core.locate import find_file, find_path, plain_name
 from em_core.questions.asking import baseline_key, decoding, n_answers, prompts, question_rows, sample_seed, samples
 from em_core.questions.entries import KINDS, Entry
 from em_core.questions.reading import read_entries
 from em_core.spec import QuestionSetUse
 
 __all__ = [
-    "KINDS", "Entry", "QuestionSet", "available", "baseline_key", "decoding", "load", "n_answers", "prompts",
+    "KINDS", "Entry", "QuestionSet", "available", "baseline_key", "decoding", "load", "n_answers", "name_of", "prompts",
     "question_rows", "sample_seed", "samples",
 ]  # fmt: skip
 
@@ -79,10 +79,19 @@ def load(use: QuestionSetUse, folder: Path = SHIPPED) -> QuestionSet:
     path = shipped.get(use.name) or find_file(
         use.name, "a question set", shipped, _SUFFIXES, "python -m em_core questions list", SOURCES
     )
-    by_file = {file.resolve(): name for name, file in shipped.items()}
     stat = path.stat()
     found = _read_cached(path, stat.st_mtime_ns, stat.st_size)
-    return replace(found, name=by_file.get(path.resolve(), plain_name(path.stem)), use=use)
+    return replace(found, name=name_of(use, folder), use=use)
+
+
+def name_of(use: QuestionSetUse, folder: Path = SHIPPED) -> str:
+    """The name under which the answers to a set stand; its file need not be there."""
+    shipped = available(folder)
+    if use.name in shipped:
+        return use.name
+    path = find_path(use.name) or Path(use.name)
+    by_file = {file.resolve(): name for name, file in shipped.items()}
+    return by_file.get(path.resolve(), plain_name(path.stem))
 
 
 @lru_cache(maxsize=32)

@@ -5,12 +5,15 @@ Each function gives an empty frame with the right columns where nothing is known
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from em_core import questions
 from em_core.home import Home
 from em_core.records import SIDE_KINDS
+from em_core.spec import RunSpec
 from em_core.store import queries
 from em_core.store.reader import connect
 from em_core.view.run_details import Known
@@ -52,7 +55,12 @@ ORDER BY place, created_t, found.run_id
 
 # one run at a time: with two of them in one condition DuckDB reads the ids of every answer (100 ms instead of 16 among 5 million)
 _ANSWERED = """
-SELECT run_id AS source_run_id, step, count(DISTINCT response_id)::BIGINT AS n_answers, sum(n_tokens)::BIGINT AS n_tokens,
+SELECT run_id AS source_run_id, step, count(DISTINCT response_id)::BIGINT AS n_answers,
+       count(DISTINCT response_id) FILTER (
+           $sets::VARCHAR[] IS NULL
+           OR sample < list_extract($samples::BIGINT[], list_position($sets::VARCHAR[], question_set))
+       )::BIGINT AS n_first,
+       sum(n_tokens)::BIGINT AS n_tokens,
        sum(n_prompt_tokens)::BIGINT AS n_prompt_tokens, count(*) FILTER (finish_reason = 'length')::BIGINT AS n_truncated,
        count(*) FILTER (finish_reason <> '')::BIGINT AS n_end_known, list_sort(list(DISTINCT weights_sha256)) AS weights,
        list_sort(list(DISTINCT decoding)) AS decodings, count(DISTINCT seed)::BIGINT AS n_seeds,
@@ -134,19 +142,23 @@ def lineage(home: Home, run_id: str) -> pd.DataFrame:
     return connect(home).frame(_LINEAGE, {"run": run_id, "most": MOST_GENERATIONS})
 
 
-def answered(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
+def answered(home: Home, run_id: str, baseline: str = "", asked: Mapping[str, int] | None = None) -> pd.DataFrame:
     """The answers of each checkpoint, one row per step and the run that holds them.
 
     Args:
         home: Whose runs.
         run_id: The run.
         baseline: The run that holds its step 0 ("" = none).
+        asked: Answers per wording that the run was launched to give, by question set; None = not known.
 
     Returns:
-        source_run_id, step, n_answers, n_tokens, n_prompt_tokens, n_truncated (of n_end_known), weights (digests
-        that the answers name), decodings (JSON), n_seeds, first_t, last_t (seconds since 1970).
+        source_run_id, step, n_answers, n_first (those it was launched to give; all where that is not known), n_tokens,
+        n_prompt_tokens, n_truncated (of n_end_known), weights (digests that the answers name), decodings (JSON), n_seeds,
+        first_t, last_t (seconds since 1970).
     """
-    return connect(home).frame(_ANSWERED, {"run": run_id, "baseline": "" if baseline == run_id else baseline})
+    values: dict[str, Any] = {"run": run_id, "baseline": "" if baseline == run_id else baseline}
+    values |= {"sets": None if asked is None else list(asked), "samples": None if asked is None else list(asked.values())}
+    return connect(home).frame(_ANSWERED, values)
 
 
 def asked(home: Home, run_id: str, baseline: str = "") -> pd.DataFrame:
@@ -190,7 +202,13 @@ def sharers(home: Home, run_id: str) -> list[str]:
 
 def attempts(home: Home, run_id: str) -> pd.DataFrame:
     """What each attempt's worker found (table ``run_facts``), first attempt first."""
-    return connect(home).frame("SELECT * FROM run_facts WHERE run_id = ? ORDER BY t, rowid", [run_id])
+    return connect(home).frame(
+        """
+        SELECT * FROM run_facts WHERE run_id = ?
+        QUALIFY row_number() OVER (PARTITION BY attempt ORDER BY t DESC, rowid DESC) = 1 ORDER BY t, attempt
+        """,
+        [run_id],
+    )
 
 
 def imports(home: Home, run_id: str) -> pd.DataFrame:
@@ -226,6 +244,13 @@ def quarantined(home: Home, run_id: str) -> pd.DataFrame:
     return connect(home).frame("SELECT * FROM quarantine WHERE split_part(file, '/', 2) = ? ORDER BY file, byte_offset", [run_id])
 
 
+def _asked_first(spec: RunSpec | None) -> dict[str, int] | None:
+    """Answers per wording that a run was launched to give, by question set; what was asked later is not in its spec."""
+    if spec is None:
+        return None
+    return {questions.name_of(use): use.samples or spec.evaluation.samples for use in spec.evaluation.question_sets}
+
+
 def _of(run_id: str, baseline: str) -> dict[str, Any]:
     return {"run": run_id, "sources": [run_id, *([baseline] if baseline and baseline != run_id else [])]}
 
@@ -253,7 +278,7 @@ def known(home: Home, run_id: str) -> Known | None:
         metrics=queries.metrics(home, [run_id]),
         checkpoints=queries.checkpoints(home, [run_id]),
         generations=queries.generations(home, [run_id]),
-        answered=answered(home, run_id, baseline),
+        answered=answered(home, run_id, baseline, _asked_first(spec)),
         asked=asked(home, run_id, baseline),
         scored=scored(home, run_id, baseline),
         judging=written,

@@ -84,7 +84,7 @@ def _provenance(known: Known) -> list[Check]:
     if len(answered) and not len(wrong) and not len(unsaid):
         which = "Its one answered step carries" if len(answered) == 1 else f"All {len(answered)} answered steps carry"
         found.append(Check("good", f"{which} the digest of the checkpoint that the answers are said to be from."))
-    if known.spec is None and known.run.get("run_kind") in ("train", "evaluate", None):
+    if known.spec is None and known.run.get("run_kind") in ("train", None):
         found.append(Check("unknown", "Its spec is not recorded in a form that this version reads."))
     elif known.spec is not None and known.run.get("spec_hash"):
         same = known.spec.spec_hash() == known.run["spec_hash"]

@@ -161,13 +161,16 @@ def plan_against_actual(known: Known, plan: Mapping[str, Any] | None = None) -> 
     trained = _number(run.get("total_steps"))
     steps = known.last_step
     n_checkpoints = len(known.checkpoints[known.checkpoints["step"] > 0])
-    n_own = int(own.loc[own["step"] > 0, "n_answers"].sum()) if len(own) else 0
+    n_own = int(own.loc[own["step"] > 0, "n_first"].sum()) if len(own) else 0
+    n_later = (int(own.loc[own["step"] > 0, "n_answers"].sum()) if len(own) else 0) - n_own
     rows = [
         _counted("Optimizer steps", trained, steps if trained or steps else None),
         _counted("Checkpoints", _number(run.get("n_checkpoints")), n_checkpoints),
         _counted("Answers at checkpoints", _number(run.get("n_answers_planned")), n_own),
         _baseline(known),
     ]
+    if n_later:
+        rows.append(Planned("Answers asked later", None, f"{n_later:,}", "by evaluations of its checkpoints"))
     n_answers = int(known.answered["n_answers"].sum())
     for judge in known.scored.to_dict("records"):
         n_scored = max(int(judge[f"n_{name}"] or 0) for name in ("alignment", "coherence", "verdict"))
@@ -195,8 +198,8 @@ def plan_against_actual(known: Known, plan: Mapping[str, Any] | None = None) -> 
 
 def _baseline(known: Known) -> Planned:
     zero = known.answered[known.answered["step"] == 0]
-    own = int(zero.loc[zero["source_run_id"] == known.run_id, "n_answers"].sum())
-    shared = int(zero["n_answers"].sum()) - own
+    own = int(zero.loc[zero["source_run_id"] == known.run_id, "n_first"].sum())
+    shared = int(zero["n_first"].sum()) - own
     wanted = _number(known.run.get("n_answers_planned")), _number(known.run.get("n_checkpoints"))
     own_plan = known.run.get("run_kind") != "imported"  # nobody said that an imported run's starting model was asked
     each = wanted[0] // wanted[1] if own_plan and wanted[0] and wanted[1] else None

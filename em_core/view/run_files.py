@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,12 @@ def data_file(part: Mapping[str, Any], verify: bool = False) -> str:
         return VERIFIED if sha256_of(path) == part.get("sha256") else CHANGED
     except OSError:
         return ABSENT
+
+
+def evaluations(files: Iterable[str]) -> list[str]:
+    """The evaluations that asked a run's checkpoints later, from the names of its event files."""
+    names = (str(file).rsplit("/", 1)[-1] for file in files)
+    return [name.removeprefix("evaluate-").removesuffix(".jsonl") for name in names if name.startswith("evaluate-")]
 
 
 def skipped(text: Any) -> list[str]:

@@ -50,6 +50,8 @@ def _form(run_id: str, key: str) -> None:
         queued = evaluate.queue(core.home(), wanted, start=False)
         core.keep_running()
         words.launched("Queued", [queued.run_id])
+    with st.expander("The same from the command line", icon=":material/terminal:"):
+        st.code(evaluate_job.command(wanted), language="bash", wrap_lines=True)
 
 
 def _choose(run_id: str, offers: Offers, key: str) -> Wanted | None:
@@ -72,8 +74,8 @@ def _choose(run_id: str, offers: Offers, key: str) -> Wanted | None:
     if not sets or not steps:
         st.caption("Choose questions and checkpoints.")
         return None
-    chosen = ",".join(str(step) for step in steps)
-    return Wanted(f"{run_id}@{chosen}", tuple(offers.sets[name] for name in sets), samples, _judges(judge))
+    target = run_id if len(steps) == len(offers.steps) else f"{run_id}@{','.join(str(step) for step in steps)}"
+    return Wanted(target, tuple(offers.sets[name] for name in sets), samples, _judges(judge))
 
 
 def _judges(choice: str) -> tuple[JudgeSpec, ...] | None:

@@ -30,7 +30,14 @@ _BADGES = {
     "failed": ("red", "error"), "crashed": ("red", "report"),
 }  # fmt: skip
 _LEVELS = {"good": ("check_circle", "green"), "bad": ("warning", "orange"), "unknown": ("help", "gray")}
-_KINDS = {"baseline": "Starting model", "judge": "Judging job", "labels": "Labels", "health": "Health", "imported": "Imported"}
+_KINDS = {
+    "evaluate": "Evaluation",
+    "baseline": "Starting model",
+    "judge": "Judging job",
+    "labels": "Labels",
+    "health": "Health",
+    "imported": "Imported",
+}
 
 
 @st.cache_data(show_spinner=False, max_entries=16)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from em_core import plain_yaml, specs_io
+from em_core import evaluate_job, plain_yaml, specs_io
 from em_core.supervisor.logs import log_tail
 from em_core.view import run_files, spec_difference
 from em_core.view.inert import visible
@@ -24,7 +24,9 @@ def reproduce(run: Known) -> None:
         imported(run)
         return
     st.subheader("Do it again")
-    if run.spec is None:
+    if run.run.get("run_kind") == evaluate_job.KIND:
+        _evaluation(run)
+    elif run.spec is None:
         st.caption("Its spec is not recorded in a form that this version reads, so no command can be given.")
     else:
         st.code(f"python -m em_core launch {run.run_id}.yaml", language="bash", wrap_lines=True)
@@ -41,6 +43,15 @@ def reproduce(run: Known) -> None:
             st.caption(f"{seeds}, from which each answer has a seed of its own.")
     _data(run)
     _machine(run)
+
+
+def _evaluation(run: Known) -> None:
+    wanted = evaluate_job.wanted_of(run.fields, str(run.run.get("domain") or ""))
+    line = evaluate_job.command(wanted) if wanted is not None else ""
+    if line:
+        st.code(visible(short(line)), language="bash", wrap_lines=True)
+    else:
+        st.caption("No single command says it: it has several judges with fields of their own.")
 
 
 def _data(run: Known) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from em_core.view import run_files
 from em_core.view.inert import visible
 from em_core.view.run_details import Known
 from pages.shared import run_details, words
@@ -54,6 +55,11 @@ def _beside(run: Known) -> None:
     found = [(baseline, "Starting model's answers")] if baseline and baseline != run.run_id else []
     for (job, judge), rows in elsewhere.groupby(["source_run_id", "judge_id"]):
         found.append((str(job), f"Judged later by {judge}, {int(rows['n'].sum()):,} scores"))
+    asked = run.fields.get("target") if run.run.get("run_kind") == "evaluate" else None
+    if isinstance(asked, dict) and asked.get("run_id"):
+        found.append((str(asked["run_id"]), f"Its answers stand under {asked['run_id']}"))
+    for job in run_files.evaluations(run.event_files["file"]):
+        found.append((job, f"Asked later by {job}"))
     for row in run.others.to_dict("records"):
         if row["kind"] == "labels":
             found.append((str(row["run_id"]), f"Labelled by {row['who']}, {int(row['n_answers']):,} answers"))

@@ -106,6 +106,9 @@ def _united(first: Sequence[Difference], second: Sequence[Difference]) -> list[D
 def _unread(run: Known) -> None:
     if run.run.get("run_kind") == "imported":
         st.caption("Imported: it has no spec of ours. What is known of its recipe is in its files, under Reproduce.")
+    elif run.run.get("run_kind") == "evaluate":
+        st.caption("An evaluation trains nothing, so it departs from no recipe. What it was asked to do:")
+        st.code(visible(short(plain_yaml.dump(run.fields))), language="yaml")
     elif run.fields:
         st.caption("This version does not read its spec (another version wrote it); here it is as it was stored.")
         st.code(visible(short(plain_yaml.dump(run.fields))), language="yaml")
