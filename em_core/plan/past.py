@@ -137,7 +137,7 @@ def _correction(
             low, high = statistics.quantiles(ratios, n=4)[::2] if len(ratios) > 3 else (min(ratios), max(ratios))
             return Correction(min(low, middle * down), middle, max(high, middle * up), len(ratios), alike)
     low, high = _ROUGH[phase]
-    return Correction(low, 1.0, high)
+    return Correction(low, 1.0, high if work.gpu else 2 * high)  # a CPU is shared with whatever else runs
 
 
 def _load(run: dict[str, Any], work: Work) -> tuple[float | None, float]:

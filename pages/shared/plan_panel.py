@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
+from em_core import charts
 from em_core import plan as planning
+from em_core.charts import memory_bars
 from em_core.errors import EMError, ManyProblems
-from em_core.plan import Plan
+from em_core.plan import Plan, accuracy
+from em_core.plan.printing import FIT_WORDS
 from em_core.spec import RunSpec
 from em_core.supervisor.evidence import list_runs
 from em_core.supervisor.launch import launch
 from em_core.view import form
+from em_core.view import plan as view
 from pages.shared import core
 from pages.shared.words import duration, plain
+
+_FIT = {
+    "fits": ("green", "check_circle"), "tight": ("orange", "warning"), "too_big": ("red", "error"), "unknown": ("gray", "help"),
+}  # fmt: skip
 
 
 @st.cache_data(show_spinner=False, ttl=10, max_entries=32, hash_funcs={RunSpec: RunSpec.model_dump_json})
@@ -46,7 +56,7 @@ def identical(spec: RunSpec) -> str:
 
 
 def show(plan: Plan) -> None:
-    """Steps, checkpoints, answers, judge calls; time and memory; warnings; the whole plan as text."""
+    """Numbers of steps and answers; whether it fits, and what takes the memory; time by phase; disk; warnings."""
     st.subheader("Plan")
     with st.container(horizontal=True):
         for name, value in (
@@ -54,11 +64,58 @@ def show(plan: Plan) -> None:
             ("Judge calls", plan.judge_calls),
         ):  # fmt: skip
             st.metric(name, value, border=True, width=120, format="localized")
-    time = " to ".join(duration(t) for t in plan.time_s) if plan.time_s else "unknown"
     st.caption(
-        f"Time: about {time} on {plain(plan.device)}. Checkpoints at steps {', '.join(map(str, plan.checkpoint_steps[:12]))}."
+        f"Checkpoints at steps {', '.join(map(str, plan.checkpoint_steps[:12]))}{'…' if len(plan.checkpoint_steps) > 12 else ''}."
     )
     for warning in plan.warnings:
         st.warning(plain(warning), icon=":material/warning:")
+    _memory(plan)
+    _time(plan)
+    _disk(plan)
     with st.expander("All of the plan", icon=":material/list_alt:"):
         st.code(plan.text(), language=None, wrap_lines=True)
+
+
+def _memory(plan: Plan) -> None:
+    """A badge, a stacked bar a phase against the card, and each card where there are several."""
+    colour, icon = _FIT[plan.fit]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Memory**")
+        st.badge(FIT_WORDS[plan.fit], icon=f":material/{icon}:", color=colour)  # type: ignore[arg-type]
+        if plan.memory_gib is not None:
+            each = f" on each of {plan.gpus} GPUs" if plan.gpus > 1 else ""
+            st.caption(f"about {plan.memory_gib:.1f} of {plan.memory_free_gib:.0f} GiB{each}, {plain(plan.device)}")
+    if not plan.memory_split:
+        st.caption("The model's shape is not known before it is downloaded.")
+        return
+    st.vega_lite_chart(spec=_bars(plan), width="stretch")
+    for line in view.cards(plan):
+        st.caption(plain(line))
+
+
+@st.cache_data(show_spinner=False, max_entries=32, hash_funcs={Plan: lambda plan: (str(plan.memory_split), plan.memory_free_gib)})
+def _bars(plan: Plan) -> dict[str, Any]:
+    return charts.specification(memory_bars.chart(view.memory_frame(plan), title=""))
+
+
+def _time(plan: Plan) -> None:
+    time = " to ".join(duration(t) for t in plan.time_s) if plan.time_s else "not known"
+    st.markdown(f"**Time** about {time}" + (f", {plain(plan.time_source)}" if plan.time_source else ""))
+    if plan.phases:
+        st.dataframe(view.phase_frame(plan), hide_index=True, width="stretch", row_height=28)
+    if said := _accuracy(*core.key()):
+        st.caption(plain(said))
+
+
+@st.cache_data(show_spinner=False, ttl=60, max_entries=4)
+def _accuracy(root: str, generation: str) -> str:
+    with core.guarded(stop=False):
+        return accuracy.sentence(accuracy.summaries(accuracy.compared(core.home(), most=40)))
+    return ""
+
+
+def _disk(plan: Plan) -> None:
+    parts = ", ".join(f"{name} {gib:.2f}" for name, gib in plan.disk_split.items() if gib >= 0.005)
+    st.markdown(f"**Disk** about {plan.disk_gib:.2f} GiB of {plan.disk_free_gib:,.0f} GiB free")
+    if parts:
+        st.caption(f"{parts} GiB")
