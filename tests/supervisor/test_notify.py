@@ -21,6 +21,8 @@ from em_core.supervisor.launch import launch
 from tests.supervisor.conftest import Bench
 
 SECRET = "T0K3N-in-the-address"
+PATH = f"/hook/{SECRET}?tpl=1&m={{{{.text}}}}"
+"""With what a receiver of templates wants, too."""
 
 
 class Receiver:
@@ -70,7 +72,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     monkeypatch.setattr(notify, "WAITS_S", (0.05, 0.1))
     monkeypatch.setattr(notify, "TRY_S", 0.5)
     monkeypatch.setattr(notify, "_tellers", {})
-    monkeypatch.setenv(notify.VARIABLE, f"{made.address}/hook/{SECRET}")
+    monkeypatch.setenv(notify.VARIABLE, f"{made.address}{PATH}")
     try:
         yield made
     finally:
@@ -107,7 +109,7 @@ def restart(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_end_is_told_in_words_and_in_fields(home: Home, receiver: Receiver) -> None:
     tell(home, status("run-a", state="failed", cause="cuda_oom", reason="no room at step 3", step=3, experiment="sizes"))
     [body] = receiver.bodies
-    assert receiver.paths == [f"/hook/{SECRET}"]
+    assert receiver.paths == [PATH]
     assert body["text"] == body["content"] == "run-a: failed at step 3 of 10, out of GPU memory. no room at step 3"
     wanted = {"event": "run_ended", "run_id": "run-a", "state": "failed", "cause": "cuda_oom", "step": 3, "experiment": "sizes"}
     assert body.items() >= wanted.items()
