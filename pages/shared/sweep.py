@@ -129,7 +129,7 @@ def examine(body: Mapping[str, Any], axes: Sequence[Axis]) -> Examined:
     return _examine(str(core.home().root), json.dumps(body), json.dumps(wanted))
 
 
-@st.cache_data(show_spinner=False, ttl=10, max_entries=8)
+@st.cache_data(show_spinner=False, ttl=30, max_entries=8)
 def _examine(root: str, body: str, axes: str) -> Examined:
     found, wrong = view.runs(json.loads(body), [Axis(path, tuple(values), problem) for path, values, problem in json.loads(axes)])
     if wrong:

@@ -17,7 +17,7 @@ from em_core.supervisor.launch import launch
 from tests.app.visiting import button, said, visit
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["", "launch", "live", "doctor", "trajectories"]
+PAGES = ["", "launch", "experiments", "live", "doctor", "trajectories"]
 
 
 @pytest.mark.parametrize("page", PAGES)

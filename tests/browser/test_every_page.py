@@ -16,8 +16,9 @@ from tests.browser.conftest import SCHEMES, Scheme, Tabs, assert_fits, assert_no
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PAGES = {
-    "home": "", "launch": "launch", "live": "live", "doctor": "doctor", "trajectories": "trajectories?log_steps=true", "compare": "compare",
-    "coherence": "coherence", "responses": "responses", "run": "run", "gallery": "gallery", "thresholds": "thresholds",
+    "home": "", "launch": "launch", "experiments": "experiments", "live": "live", "doctor": "doctor",
+    "trajectories": "trajectories?log_steps=true", "compare": "compare", "coherence": "coherence",
+    "responses": "responses", "run": "run", "gallery": "gallery", "thresholds": "thresholds",
     "judge": "judge", "judges": "judges", "label": "label", "export": "export", "import": "import",
 }  # fmt: skip
 RESULTS = ["trajectories", "compare", "coherence", "responses", "run", "gallery", "thresholds", "export"]
