@@ -25,12 +25,16 @@ def look(visit: Visit) -> Iterator[Finding]:
     active = [s for s in statuses if s.active]
     running = supervisor.is_running(home)
     counts = f"{counted(len(active), 'run')} at work, {len(queued)} queued"
+    unrecorded = [s.run_id for s in statuses if s.state == "crashed" and not s.recorded]
+    start = f"{command('python', '-m', 'em_core.supervisor', '--home', home.root)}, start the app, or launch a run"
     if running:
         pid = lease.holder_pid(home.supervisor / "lease")
         yield Finding("ok", "supervisor", f"running{f', pid {pid}' if pid else ''}; {counts}")
     elif queued:
-        fix = f"{command('python', '-m', 'em_core.supervisor', '--home', home.root)}, start the app, or launch a run"
-        yield Finding("broken", "supervisor", f"not running; {counts}: nobody starts them", fix)
+        yield Finding("broken", "supervisor", f"not running; {counts}: nobody starts them", start)
+    elif active or unrecorded:
+        text = "nobody publishes what they write" if active else f"nobody recorded the end of {some(unrecorded)}"
+        yield Finding("note", "supervisor", f"not running; {counts}: {text}", start)
     else:
         yield Finding("ok", "supervisor", f"not running; {counts}; it starts by itself when a command or the app needs it")
     order = queue_order.read(home)

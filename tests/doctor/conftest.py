@@ -18,6 +18,14 @@ from tests.servers.fixtures import openai_server  # noqa: F401
 from tests.store import made
 
 Start = Callable[..., subprocess.Popen[bytes]]
+_SLEEPER = """
+import os, subprocess, sys, time
+if os.environ.pop("EM_TEST_RANK", ""):  # as a launcher does: a process of the same run in a session of its own, without the lease
+    subprocess.Popen([sys.executable, "-S", "-m", "em_core.worker", sys.argv[-1]], env={**os.environ, "EM_TEST_WAIT": "1"},
+                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+print("up", flush=True)
+time.sleep(30) if os.environ.get("EM_TEST_WAIT") else sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +56,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     for name in ("worker", "supervisor"):
-        (package / f"{name}.py").write_text("import sys\nprint('up', flush=True)\nsys.stdin.read()\n")
+        (package / f"{name}.py").write_text(_SLEEPER)
     started: list[subprocess.Popen[bytes]] = []
 
     def begin(module: str, *arguments: str, **options: object) -> subprocess.Popen[bytes]:

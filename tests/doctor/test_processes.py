@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,14 @@ from tests.doctor.conftest import Start, look, unhappy
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr(supervision, "_LOOK_AGAIN_S", 0.05)
+
+
+def until(look: Callable[[], list[processes.Ours]], n: int) -> list[processes.Ours]:
+    """What is found as soon as it is so many."""
+    deadline = time.monotonic() + 10
+    while len(found := look()) != n and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
 
 
 def with_lease(start: Start, home: Home, run_id: str) -> subprocess.Popen[bytes]:
@@ -78,6 +88,25 @@ def test_what_shares_the_holders_session_belongs_to_it(home: Home, start: Start)
     assert processes.left_over(home, ours) == ours
 
 
+def test_ranks_of_a_launcher_belong_to_it_and_are_left_over_once_it_is_killed(home: Home, start: Start) -> None:
+    lease = Lease(home.run_dir("run-a") / "lease")
+    assert lease.acquire()
+    environment = {**os.environ, "EM_TEST_RANK": "1"}
+    launcher = start("worker", str(home.run_dir("run-a")), pass_fds=(lease.fileno(),), start_new_session=True, env=environment)
+    lease.close_copy()
+    [first, rank] = until(lambda: processes.ours(home), 2)
+    try:
+        assert (first.pid, first.holds, rank.holds) == (launcher.pid, True, False)
+        assert rank.session != first.session
+        assert unhappy(home, "processes") == []
+        launcher.kill()
+        launcher.wait()
+        [finding] = unhappy(home, "processes")
+        assert f"pid {rank.pid} of run-a" in finding.found
+    finally:
+        os.kill(rank.pid, signal.SIGKILL)
+
+
 def test_workers_of_another_home_are_nobodys_business_here(home: Home, start: Start, tmp_path: Path) -> None:
     start("worker", str(tmp_path / "other" / "runs" / "run-a"))
     start("supervisor", "--home", str(tmp_path / "other"))
@@ -92,10 +121,7 @@ def test_a_process_that_carries_the_token_of_a_start_is_ours_whatever_its_comman
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     other = subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, PROOF_VARIABLE: "another"})
     try:
-        deadline = time.monotonic() + 5
-        while not (found := processes.ours(home)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert [p.pid for p in found] == [process.pid]
+        assert [p.pid for p in until(lambda: processes.ours(home), 1)] == [process.pid]
         [finding] = unhappy(home, "processes")
         assert f"pid {process.pid} of run-a" in finding.found
     finally:
@@ -127,6 +153,16 @@ def test_a_queued_run_without_a_supervisor_is_broken_with_the_command_that_start
         [fine] = [f for f in look(home, "supervision") if f.what == "supervisor"]
     assert fine.status == "ok"
     assert f"pid {os.getpid()}" in fine.found
+
+
+def test_runs_that_nobody_looks_after_are_said(home: Home) -> None:
+    (home.run_dir("run-a") / "spec.json").write_text('{"spec_hash": "1", "spec": {}}')
+    [dead] = unhappy(home, "supervision")  # its events say running, and nobody holds its lease
+    assert "nobody recorded the end of run-a" in dead.found
+    with Lease(home.run_dir("run-a") / "lease") as lease:
+        lease.acquire()
+        found = {f.what: f for f in unhappy(home, "supervision")}
+    assert "nobody publishes what they write" in found["supervisor"].found
 
 
 def test_a_paused_queue_is_said_with_how_it_goes_on(home: Home) -> None:
