@@ -32,7 +32,8 @@ class Seen(Exception):
 def first_gradients(base: Any, tokenizer: Any, rows: Any, train: dict[str, Any], compiled: bool) -> tuple[float, dict[str, Any]]:
     """Loss and gradients of lora_B (lora_A has none yet) of the first step."""
     from em_core.training import _optimizer
-    from em_core.training.local import LocalSession, _compile_layers
+    from em_core.training._surroundings import compile_layers
+    from em_core.training.local import LocalSession
 
     body = {"data": ["x"], "lora": {"r": 32, "alpha": 64, "target_modules": MODULES}}
     fixed = {"batch_size": 16, "grad_accumulation": 1, "learning_rate": 1e-4, "max_length": 512, "seed": 1, "warmup_steps": 0}
@@ -58,7 +59,7 @@ def first_gradients(base: Any, tokenizer: Any, rows: Any, train: dict[str, Any],
             TrainJob(spec, rows, Path(folder), None, None, [1]), base=base, tokenizer=tokenizer, compile_layers=False
         )
         if compiled:
-            _compile_layers(session.model)
+            compile_layers(session.model)
         before = _optimizer.LoraOptimizer.step
         _optimizer.LoraOptimizer.step = stop  # type: ignore[assignment,method-assign]
         try:

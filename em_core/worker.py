@@ -11,6 +11,7 @@ asked for it, so the run is resumed. SIGUSR1 writes where it stands into the log
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import shutil
 import signal
@@ -114,6 +115,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     run_dir = Path(arguments[0]).resolve()
     signal.signal(signal.SIGTERM, _on_sigterm)
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("em_core").setLevel(logging.INFO)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     place = ranks.enter()

@@ -21,7 +21,7 @@ from em_core import alive
 from em_core.adapters import Adapter, read_config, scale
 from em_core.errors import BadInput, WorkFailed
 from em_core.training import TrainJob, _model, _parent
-from em_core.training.local import _limit_gpu, _quiet, _third_party_warnings
+from em_core.training._surroundings import limit_gpu, quiet, third_party_warnings
 
 NAME = "default"
 _SUFFIXES = (".lora_A.weight", ".lora_B.weight")
@@ -45,12 +45,12 @@ class AdapterSession:
     """
 
     def __init__(self, job: TrainJob, first: Adapter | None = None, *, untrusted: bool = False) -> None:
-        _quiet()
+        quiet()
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # as in training: two threads are slower than one on small models
         alive.beat(job.run_dir)
-        _limit_gpu()
-        with _third_party_warnings():
+        limit_gpu()
+        with third_party_warnings():
             self._loaded = _model.load_start(job, safetensors_only=untrusted)
             self._ranks: dict[str, int] = {}
             if first is not None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ from em_core import accidents, alive, gpu_budget, requests
 from em_core.errors import EMError, WorkFailed
 from em_core.records import Checkpoint, TrainMetric
 from em_core.requests import Request
-from em_core.training import TokenPreview, TrainJob, TrainOutcome
+from em_core.training import TokenPreview, TrainJob, TrainOutcome, _surroundings
 
 if TYPE_CHECKING:
     from em_core.training._layout import Layout
@@ -57,14 +55,14 @@ class LocalSession:
         from em_core.training import _batches, _data, _model, _resume, _trainer
         from em_core.training._ranks import Ranks
 
-        _quiet()
+        _surroundings.quiet()
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # one run a core: two threads are slower than one on small models
         self.job = job
         alive.beat(job.run_dir)
         self._saved = _resume.read(job.run_dir, job.resume_step) if job.resume_step else None
-        _limit_gpu()
-        with _third_party_warnings():
+        _surroundings.limit_gpu()
+        with _surroundings.third_party_warnings():
             self.loaded = _model.load(job, base, tokenizer)
         if self._saved is not None:
             _resume.put_adapter(self.loaded.model, self._saved, _trainer.adapter_dtype(job.spec, self.loaded))
@@ -125,7 +123,7 @@ class LocalSession:
                     return self._train(on_metric, on_checkpoint, request)
             except TooLarge as error:
                 failure = self._out_of_memory(str(error), "the largest micro-batch, before the first step")
-            self._release()
+            _surroundings.release()
             smaller = _layout.smaller(self.layout, **self._recipe())
             if smaller is None:
                 raise failure
@@ -173,7 +171,12 @@ class LocalSession:
         if self._ranks.leads:
             _resume.tidy(job.run_dir)
         kernel = _attention.NAME if varlen else "sdpa"
-        with torch.enable_grad(), _attention.attention(self.model, kernel), _third_party_warnings(), self._compiled(steps.last):
+        with (
+            torch.enable_grad(),
+            _attention.attention(self.model, kernel),
+            _surroundings.third_party_warnings(),
+            self._compiled(steps.last),
+        ):
             args = _trainer.config(spec, layout, steps.last, folder, cuda=self.device != "cpu")
             trainer = _trainer.LoraTrainer(
                 loaded, spec, layout, args, collate, self._order, [steps], saved, self._beat, self._ranks
@@ -188,7 +191,7 @@ class LocalSession:
                 self.model.__dict__.pop("zero_grad", None)
         steps.flush()
         last = int(trainer.state.global_step)
-        self._release()
+        _surroundings.release()
         if steps.stopped:
             return TrainOutcome("stopped", last, "stopped on request" + (", discarded" if steps.stopped == "discard" else ""))
         return TrainOutcome("finished", last)
@@ -196,7 +199,7 @@ class LocalSession:
     def close(self) -> None:
         """Free the model's memory."""
         self.model = self.loaded.model = None
-        self._release()
+        _surroundings.release()
         self._ranks.close()
 
     def _base(self) -> Any:
@@ -206,7 +209,7 @@ class LocalSession:
         """How steps are computed within the free memory; as before, where a run goes on."""
         from em_core.training import _layout
 
-        budget = _free_gib(self.device, self.model)
+        budget = _surroundings.free_gib(self.device, self.model)
         layout = _layout.choose(**self._recipe(), budget_gib=budget)
         before = self._saved.layout if self._saved is not None else layout
         if before.estimate_gib <= max(budget, layout.estimate_gib):
@@ -275,7 +278,7 @@ class LocalSession:
     @contextmanager
     def _compiled(self, n_steps: int) -> Iterator[None]:
         if self._worth_compiling(n_steps):
-            _compile_layers(self.model)
+            _surroundings.compile_layers(self.model)
         try:
             yield
         finally:
@@ -291,69 +294,3 @@ class LocalSession:
         if self._compile is not None:
             return self._compile
         return n_steps >= COMPILE_FROM_STEPS and self.job.spec.train.precision != "fp32"
-
-    def _release(self) -> None:
-        import gc
-
-        import torch
-
-        gc.collect()
-        with contextlib.suppress(RuntimeError):  # after a driver error every call fails
-            torch.cuda.empty_cache()
-
-
-def _free_gib(device: str, model: Any) -> float:
-    """Memory that training may take, the loaded weights included, GiB."""
-    if device == "cpu":
-        import psutil
-
-        free = psutil.virtual_memory().available
-    else:
-        import torch
-
-        free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    given = gpu_budget.gib() if device != "cpu" else None
-    return float(0.92 * min((free + weights) / 2**30, given or math.inf))
-
-
-def _limit_gpu() -> None:
-    """Hold this process to its share of the GPU: beyond it PyTorch says "out of memory" and takes nothing from others."""
-    import torch
-
-    budget = gpu_budget.gib()
-    if budget is not None and torch.cuda.is_available():
-        total = torch.cuda.get_device_properties(0).total_memory / 2**30
-        torch.cuda.set_per_process_memory_fraction(min(1.0, max(0.01, (budget - gpu_budget.LIBRARIES_GIB) / total)), 0)
-
-
-def _compile_layers(model: Any) -> None:
-    """Compile each decoder layer; all layers share the same two graphs. A layer that cannot be compiled runs as it is."""
-    import torch
-
-    layers = getattr(model.get_base_model().base_model, "layers", None)
-    if layers is None:
-        return
-    torch._dynamo.config.suppress_errors = True
-    model.enable_input_require_grads()  # else the first layer, whose input has no gradient, is a graph of its own
-    for layer in layers:
-        layer.compile()
-
-
-@contextmanager
-def _third_party_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(torch|transformers|trl|peft|accelerate|bitsandbytes)(\..*)?")
-        yield
-
-
-def _quiet() -> None:
-    """No bars and no chatter of libraries in the worker's log."""
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    for name in ("trl", "accelerate", "peft"):
-        logging.getLogger(name).setLevel(logging.ERROR)
