@@ -105,8 +105,7 @@ class Filling:
             What was started.
         """
         order = queue_order.read(self._home)
-        queue = [status for status in order.queued(queued) if status.run_id not in seats]
-        queue.sort(key=lambda status: status.run_id in self._refused)  # what cannot be started lets the others go first
+        queue = in_turn([status for status in order.queued(queued) if status.run_id not in seats], self._refused)
         if not queue or order.paused:
             return []
         self._look()
@@ -177,6 +176,11 @@ def told(home: Home, attended: bool) -> Told:
         return Told(slots, int(content["runs_per_gpu"]), {str(run): str(why) for run, why in content["refused"].items()})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return Told(tuple(find_slots()), runs_per_gpu())
+
+
+def in_turn(queue: Sequence[RunStatus], refused: Mapping[str, str]) -> list[RunStatus]:
+    """The queue as it is gone through: what could not be started lets the others go first."""
+    return sorted(queue, key=lambda status: status.run_id in refused)
 
 
 def wanted(status: RunStatus) -> Wanted:

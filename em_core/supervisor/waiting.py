@@ -11,7 +11,7 @@ from em_core.home import Home
 from em_core.machine import GpuUse
 from em_core.supervisor import queue_order, reasons
 from em_core.supervisor.evidence import RunStatus, list_runs
-from em_core.supervisor.filling import Told, told, wanted
+from em_core.supervisor.filling import Told, in_turn, told, wanted
 from em_core.supervisor.holding import held_by, memory_of
 from em_core.supervisor.placing import Held, Machine, Memory, foreign_gib, place
 from em_core.supervisor.queue_order import QueueOrder
@@ -93,9 +93,11 @@ def overview(home: Home, statuses: Sequence[RunStatus] | None = None) -> Overvie
     uses, problem = machine.ask_usage() if any(slot.is_gpu for slot in known.slots) else ((), "")
     held = held_by(home, active, known.slots, uses, {})
     memory = memory_of(home, active, known.slots, uses, problem)
-    decisions = place(Machine(known.slots, memory, known.runs_per_gpu), held, [wanted(status) for status in queue])
+    turns = [wanted(status) for status in in_turn(queue, known.refused)]
+    decisions = {d.run_id: d for d in place(Machine(known.slots, memory, known.runs_per_gpu), held, turns)}
     waiting = []
-    for number, (status, decision) in enumerate(zip(queue, decisions, strict=True), 1):
+    for number, status in enumerate(queue, 1):
+        decision = decisions[status.run_id]
         reason = _words(decision.reason, status, order, known, attended)
         waiting.append(Waiting(status, number, order.priority(status.run_id), reason, decision.never))
     return Overview(order, tuple(waiting), tuple(_in(slot, uses, held, memory) for slot in known.slots), attended)
@@ -116,11 +118,9 @@ def waiting_for(home: Home, run_id: str) -> str:
 def _words(reason: str, status: RunStatus, order: QueueOrder, known: Told, attended: bool) -> str:
     if order.paused:
         return reasons.PAUSED
-    if reason:
-        return reason
-    if not attended:
-        return reasons.UNATTENDED
-    return known.refused.get(status.run_id, reasons.SOON)
+    if attended and (why := known.refused.get(status.run_id)):
+        return why
+    return reason or (reasons.SOON if attended else reasons.UNATTENDED)
 
 
 def _in(slot: Slot, uses: Sequence[GpuUse], held: Sequence[Held], memory: dict[str, Memory]) -> SlotUse:
