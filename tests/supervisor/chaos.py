@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import functools
 import json
 import os
 import random
@@ -82,7 +83,7 @@ class Chaos:
         victims = [kind, *chance.choices(("worker", "supervisor"), k=chance.choice((0, 0, 0, 1)))]
         if kind in ("streamlit", "all"):
             self._start_streamlit(anew=chance.random() < 0.5)
-        train_seeds = [chance.randrange(N_TRAIN_SEEDS) for _ in range(chance.choice((1, 1, 2)))]
+        train_seeds = [chance.randrange(N_TRAIN_SEEDS) for _ in range(chance.choice((1, 1, 1, 1, 1, 2)))]
         evaluation_seed = chance.choice((0, 0, 1 + number))  # a new one: step 0 is answered anew, and shared
         specs = [_spec(seed, evaluation_seed, f"round-{number}-{i}") for i, seed in enumerate(train_seeds)]
         run_ids = [item.run_id for item in launch(self.home, specs, again=True)]
@@ -90,7 +91,7 @@ class Chaos:
         kept: list[tuple[Path, bytes]] = []
         for victim in victims:
             moment = chance.randrange(-5, self.n_events - 5)  # below 0: before the first word
-            self._until(lambda moment=moment: self._reached(run_ids, moment), "the moment", ROUND_S)
+            self._until(functools.partial(self._reached, run_ids, moment), "the moment", ROUND_S)
             time.sleep(chance.uniform(0.0, 2.5 if moment < 0 else 0.15))
             killed += self._kill(victim, run_ids, chance)
             kept += chaos_checks.acknowledged(self.home, self._folders(run_ids))
