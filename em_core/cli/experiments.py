@@ -16,6 +16,7 @@ from em_core.store import comparing as store_comparing
 from em_core.store import queries
 from em_core.store.contents import contents
 from em_core.supervisor import experiments, live
+from em_core.supervisor.evidence import list_runs
 from em_core.view import comparing
 from em_core.view import experiments as view
 from em_core.view.experiments import Group
@@ -37,7 +38,8 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 def groups(home: Home, out: Out) -> list[Group]:
     """Every experiment: of the folders, and of the database what has none."""
-    mine = [] if home.read_only else experiments.groups(home)
+    statuses = [] if home.read_only else list_runs(home)
+    mine = experiments.groups(home, statuses)
     try:
         runs = queries.runs(home, baselines=False)
     except EMError as error:  # the folders are the truth: they are listed even beside a database that cannot be read
@@ -45,7 +47,7 @@ def groups(home: Home, out: Out) -> list[Group]:
             raise
         out.say(f"{error.message}; {error.hint}")
         return mine
-    return view.merged(mine, view.published(runs, {run_id for group in mine for run_id in group.own()}))
+    return view.merged(mine, view.published(runs, {status.run_id for status in statuses}))
 
 
 def _experiments(args: argparse.Namespace, home: Home, out: Out) -> int:

@@ -60,7 +60,7 @@ class RunStatus:
         experiment: Group of the run.
         base_model: What it starts from.
         kind: What it does: ``train``, or ``evaluate`` (answers without training).
-        parent_run: The run whose checkpoint it starts from; empty = the bare base model.
+        parent_run: The run whose checkpoint it starts from, of an evaluation the run that it asks; empty = none.
         baseline_run: The run that holds its step 0; empty before its model is loaded.
         gpus: GPUs that it wants, when it runs on GPUs at all.
         gpu_gib: Memory that it needs on each of them, GiB, as planned; None = not known.
@@ -234,7 +234,7 @@ def _identity(run_dir: Path) -> dict[str, Any]:
             "kind": str(stored.get("kind") or "train"),
             "experiment": str(spec.get("experiment", "")),
             "base_model": str(spec.get("base_model", "")),
-            "parent_run": str(parent.get("run", "")) if isinstance(parent := spec.get("parent"), dict) else "",
+            "parent_run": _parent(stored.get("target") if stored.get("kind") else spec.get("parent")),
             **_needs(stored.get("needs"), spec),
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -243,6 +243,10 @@ def _identity(run_dir: Path) -> dict[str, Any]:
         _specs.clear()
     _specs[path] = (signature, fields)
     return fields
+
+
+def _parent(of: object) -> str:
+    return str(of.get("run") or of.get("run_id") or "") if isinstance(of, dict) else ""
 
 
 def _needs(needs: object, spec: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def groups(home: Home, statuses: Sequence[RunStatus] | None = None) -> list[Grou
 def _by_name(statuses: Sequence[RunStatus]) -> dict[str, list[RunStatus]]:
     found: dict[str, list[RunStatus]] = {}
     for status in statuses:
-        if status.experiment:
+        if status.experiment and status.kind == "train":
             found.setdefault(status.experiment, []).append(status)
     return found
 
@@ -71,7 +71,7 @@ def _groups(home: Home, by_name: dict[str, list[RunStatus]]) -> list[Group]:
 
 
 def members(home: Home, name: str) -> list[RunStatus]:
-    """The runs of an experiment, in the order of the queue.
+    """The runs of an experiment and the evaluations of them, in the order of the queue.
 
     Raises:
         BadInput: There is none of that name.

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from em_core import evaluate_job
 from em_core.durable import sync
 from em_core.errors import BadInput, Busy, EMError, Refused, WorkFailed
 from em_core.home import Home
@@ -35,6 +36,8 @@ log = logging.getLogger("em_core.supervisor")
 
 _GONE = ".gone-"
 _NAMED = 5
+_LEASES = ("lease-ranks", evaluate_job.LEASE)
+"""Besides its own: held by what is left of a run on several GPUs, and by an evaluation of it."""
 
 
 def delete(home: Home, run_ids: Sequence[str], *, force: bool = False) -> list[Trashed]:
@@ -201,8 +204,10 @@ def _refuse_active(statuses: Sequence[RunStatus]) -> None:
 def _refuse_needed(wanted: Sequence[str], statuses: Sequence[RunStatus]) -> None:
     """Runs that stay and need one that goes: they start from its checkpoint, or its answers are their step 0."""
     going = set(wanted)
-    for what, of in (("start from", "parent_run"), ("take their step 0 from", "baseline_run")):
-        needing = [s for s in statuses if s.run_id not in going and getattr(s, of) in going]
+    for what, of in (("need", "parent_run"), ("take their step 0 from", "baseline_run")):
+        needing = [
+            s for s in statuses if s.run_id not in going and getattr(s, of) in going and not (s.final and s.kind != "train")
+        ]
         if needing:
             raise Busy(
                 f"{getattr(needing[0], of)}: {_listed([s.run_id for s in needing])} {what} it; nothing was deleted",
@@ -231,7 +236,7 @@ def _move(folder: Path, trash: Path) -> Path:
     if (folder / "lease").is_symlink():
         raise BadInput(f"{folder.name}: its lease is a link to another file; nothing was deleted", "remove the link by hand")
     with Lease(folder / "lease") as lease:
-        if not lease.acquire() or held(folder / "lease-ranks"):
+        if not lease.acquire() or any(held(folder / name) for name in _LEASES):
             raise Busy(f"{folder.name}: at work; nothing was deleted", f"stop first: `python -m em_core stop {folder.name}`")
         t = round(time.time() * 1000)
         while os.path.lexists(place := trash / f"{folder.name}.{t}"):

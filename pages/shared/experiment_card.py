@@ -38,8 +38,9 @@ def groups() -> list[Group]:
     """Every experiment, newest first: of the folders of this home, and of the database what has none."""
     if core.home().read_only:
         return _published(*core.key())
-    mine = experiments.groups(core.home(), core.statuses())
-    own = {run_id for group in mine for run_id in group.own()} | trash.trashed_ids(core.home())  # the database may lag behind
+    statuses = core.statuses()
+    mine = experiments.groups(core.home(), statuses)
+    own = {status.run_id for status in statuses} | trash.trashed_ids(core.home())  # the database may lag behind
     others = [
         Group(group.name, kept)
         for group in _published(*core.key())
@@ -143,7 +144,9 @@ def actions(group: Group) -> None:
             with core.guarded(stop=False):
                 _done(experiments.resume(core.home(), group.name))
         if st.button("Delete all", icon=":material/delete:", disabled=bool(group.own("starting", "running", "stopping"))):
-            deleting.ask(own, f"Experiment {group.name}")
+            with core.guarded(stop=False):
+                ids = [status.run_id for status in experiments.members(core.home(), group.name)]
+                deleting.ask(ids, f"Experiment {group.name}")
 
 
 def _done(said: list[str]) -> None:

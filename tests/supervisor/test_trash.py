@@ -91,12 +91,29 @@ def test_a_folder_that_got_busy_meanwhile_brings_the_others_back(bench: Bench, m
 def test_a_run_that_others_start_from_is_kept_unless_said(bench: Bench) -> None:
     parent = _finished(bench, 0)
     child = _finished(bench, 1, parent={"run": parent, "step": 4})
-    with pytest.raises(Busy, match=f"{parent}: {child} start from it"):
+    with pytest.raises(Busy, match=f"{parent}: {child} need it"):
         trash.delete(bench.home, [parent])
     assert len(trash.delete(bench.home, [parent, child])) == 2
     trash.restore(bench.home, child)
     trash.restore(bench.home, parent)
     assert len(trash.delete(bench.home, [parent], force=True)) == 1
+
+
+def test_a_run_that_is_being_evaluated_is_kept_and_one_whose_evaluation_has_ended_goes(bench: Bench) -> None:
+    run, job = _finished(bench, 0), bench.home.run_dir("job-1")
+    with Lease(bench.home.run_dir(run) / "evaluate.lease") as lease:
+        assert lease.acquire()
+        with pytest.raises(Busy, match="at work"):
+            trash.delete(bench.home, [run])
+    with EventWriter(job, "launch") as events:
+        events.write(RunState("run", "queued"))
+    stored = json.loads((bench.home.run_dir(run) / "spec.json").read_text())
+    (job / "spec.json").write_text(json.dumps(stored | {"kind": "evaluate", "target": {"kind": "run", "run_id": run}}))
+    with pytest.raises(Busy, match=f"{run}: job-1 need it"):
+        trash.delete(bench.home, [run])
+    with EventWriter(job, "worker-1") as events:
+        events.write(RunState("run", "finished", attempt=1))
+    assert len(trash.delete(bench.home, [run])) == 1
 
 
 def test_a_baseline_is_kept_while_a_run_names_it_then_offered_and_restored_with_the_run(bench: Bench) -> None:
