@@ -27,7 +27,7 @@ from em_core.causes import Cause
 from em_core.checkpoints import RESUME, as_record
 from em_core.errors import EMError, WorkFailed
 from em_core.evaluation import Evaluation
-from em_core.events import EventWriter, next_attempt
+from em_core.events import EventWriter, next_attempt, read_events
 from em_core.following import follow
 from em_core.lease import Lease
 from em_core.prepared import prepare, spec_of
@@ -70,8 +70,10 @@ def work(run_dir: Path) -> TrainOutcome:
                 if checkpoint.step in ready.steps or _request(run_dir) != "save":
                     evaluation.checkpoint(checkpoint.step, checkpoint.sha256)
 
-            if ready.resume is not None:
-                on_checkpoint(as_record(ready.resume))  # its event or its answers may be missing
+            if ready.resume is not None:  # its event or its answers may be missing; one that was only saved gets none
+                events.write(checkpoint := as_record(ready.resume), sync=True)
+                if checkpoint.step in {*ready.steps, *(answer["step"] for answer in read_events(run_dir, "response"))}:
+                    evaluation.checkpoint(checkpoint.step, checkpoint.sha256)
             state("train", "running")
             try:
                 outcome = session.train(events.write, on_checkpoint, lambda: _request(run_dir))

@@ -110,8 +110,10 @@ def smaller(
         if (layout.checkpointing, -layout.micro_batch) > (than.checkpointing, -than.micro_batch)
     ]
     for layout, tokens in later:
-        halved = 2 * layout.micro_batch <= than.micro_batch
-        if layout.checkpointing != than.checkpointing or (halved and (tokens >= FEW_TOKENS or all(w == ways[0] for w in ways))):
+        if layout.checkpointing != than.checkpointing:
+            return layout
+        busy = tokens >= FEW_TOKENS or layout.checkpointing or all(way == ways[0] for way in ways)
+        if busy and 2 * layout.micro_batch <= than.micro_batch:
             return layout
     return later[-1][0] if later else None
 

@@ -11,7 +11,7 @@ from em_core.errors import WorkFailed
 from em_core.spec import LoraSpec, TrainSpec
 from em_core.training._batches import Collate, EpochSampler
 from em_core.training._data import TokenRow
-from em_core.training._layout import choose, largest_batch
+from em_core.training._layout import choose, largest_batch, smaller
 from em_core.training.memory import ModelShape, estimate
 
 LLAMA_8B = ModelShape.from_config(
@@ -46,6 +46,23 @@ def test_auto_takes_the_whole_batch_then_smaller_ones_then_checkpointing() -> No
     assert choice(28) == (8, 2, False)
     assert choice(20) == (16, 1, True)
     assert choice(18.5) == (8, 2, True)
+
+
+def test_what_did_not_fit_is_halved_and_then_recomputed_in_the_backward_pass() -> None:
+    def ways(**fixed: object) -> list[tuple[int, int, bool]]:
+        train = TrainSpec(batch_size=2, grad_accumulation=8, **fixed)
+        recipe = (train, LORA, LLAMA_8B, [200] * 64)
+        layout, found = choose(*recipe, 100, packed=True), []
+        while layout is not None:
+            found.append((layout.micro_batch, layout.accumulation, layout.checkpointing))
+            layout = smaller(layout, *recipe, packed=True)
+        return found
+
+    whole, half, quarter = (16, 1), (8, 2), (4, 4)
+    assert ways() == [(*whole, False), (*half, False), *((*m, True) for m in (whole, half, quarter, (2, 8), (1, 16)))]
+    assert ways(gradient_checkpointing="off") == [(*m, False) for m in (whole, half, quarter, (2, 8), (1, 16))]
+    assert ways(micro_batch="as_given") == [(2, 8, False), (2, 8, True)]
+    assert ways(micro_batch="as_given", gradient_checkpointing="on") == [(2, 8, True)]
 
 
 @pytest.mark.parametrize("budget", [100, 30, 25, 20, 18])
