@@ -85,16 +85,16 @@ def _collect(run_dir: Path, deep: bool, found: _Found) -> None:
                     found.temporary.append(path)
             elif entry.name.startswith("."):
                 continue
-            elif not (path / COMPLETE).exists():
+            elif checkpoint := read_complete(path, verify_sha256=deep):
+                if whole is None:
+                    found.n_whole += 1
+                    found.n_bytes += checkpoint.size_bytes
+                else:
+                    whole.append(path)
+            elif (path / COMPLETE).exists():
+                damaged.append(path)
+            elif path.exists():  # else it was pruned in between
                 found.half_made.append(path)
-            elif (checkpoint := read_complete(path, verify_sha256=deep)) is None:
-                if path.exists():  # else it was pruned in between
-                    damaged.append(path)
-            elif whole is not None:
-                whole.append(path)
-            else:
-                found.n_whole += 1
-                found.n_bytes += checkpoint.size_bytes
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

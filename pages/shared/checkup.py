@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import streamlit as st
@@ -21,18 +21,22 @@ _BADGES: dict[str, tuple[str, str, str]] = {
     "fixed": ("Put right", "build", "blue"),
     "ok": ("Ok", "check", "green"),
 }
-_KEY = "doctor seen"
+_GOOD_FOR_S = 600.0
 
 
 @dataclass
 class Seen:
-    """One look at the machine, kept for this tab."""
+    """The last look at the machine; every tab shows the same one."""
 
-    root: str
-    findings: list[Finding]
-    at: float
-    took_s: float
-    how: str
+    findings: list[Finding] = field(default_factory=list)
+    at: float = 0.0
+    took_s: float = 0.0
+    how: str = ""
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _last(root: str) -> Seen:
+    return Seen()
 
 
 def wishes() -> Wish:
@@ -48,10 +52,10 @@ def wishes() -> Wish:
 
 
 def look(wish: Wish) -> Seen:
-    """The findings: of this very moment when a button was pressed or nothing was looked at yet, else the last ones."""
+    """The findings: of this very moment when a button was pressed or the last look is old, else the last ones."""
     home = core.home()
-    seen = st.session_state.get(_KEY)
-    if not wish and isinstance(seen, Seen) and seen.root == str(home.root):
+    seen = _last(str(home.root))
+    if not wish and time.time() - seen.at < _GOOD_FOR_S:
         return seen
     place = st.empty()
     start = time.perf_counter()
@@ -61,8 +65,8 @@ def look(wish: Wish) -> Seen:
         )
     place.empty()
     took_s = time.perf_counter() - start
-    how = {"deep": ", at everything", "online": ", servers elsewhere too"}.get(wish, "")
-    seen = st.session_state[_KEY] = Seen(str(home.root), findings, time.time(), took_s, how)
+    seen.findings, seen.at, seen.took_s = findings, time.time(), took_s
+    seen.how = {"deep": ", at everything", "online": ", servers elsewhere too"}.get(wish, "")
     return seen
 
 
@@ -100,7 +104,7 @@ def topic(title: str, findings: Sequence[Finding]) -> None:
             name, icon, colour = _BADGES[finding.status]
             with st.container(horizontal=True, vertical_alignment="top"):
                 st.badge(name, icon=f":material/{icon}:", color=colour, width=110)  # type: ignore[arg-type]
-                with st.container(width="stretch", gap="small"):
+                with st.container(width="stretch", gap="xxsmall"):
                     st.markdown(f"**{plain(finding.what)}**")
                     st.text(finding.found)
                     if finding.fix:
