@@ -21,7 +21,10 @@ from em_core.supervisor import queue_order
 from em_core.supervisor.evidence import RunStatus, list_runs
 from em_core.supervisor.live_reading import Attempt, Reading
 from em_core.supervisor.logs import log_tail
-from em_core.supervisor.phases import Counts, Phase, phases_of, time_left
+from em_core.supervisor.phases import Counts, Phase, phases_of, time_left, without_times
+
+SILENT_S = 120.0
+"""Of a run that has given no sign of life for so long no time left is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ def _live(home: Home, status: RunStatus, log_lines: int) -> LiveRun:
     if status.kind == evaluate_job.KIND:
         _read_evaluation(home, run_dir, reading)
     phases = phases_of(reading, dict(status.phases), _counts(home, run_dir, watched), now)
+    if (status.quiet_s or 0.0) >= SILENT_S:
+        phases = without_times(phases)
     if len(watched.losses) != len(reading.losses) or watched.losses[-1:] != tuple(reading.losses[-1:]):
         watched.losses = tuple(reading.losses)
     return LiveRun(

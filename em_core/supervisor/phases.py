@@ -86,6 +86,11 @@ def phases_of(reading: Reading, states: dict[str, str], counts: Counts, now: flo
     return (_load(reading, now), *_by_the_clock(train, sample, judge, reading))
 
 
+def without_times(phases: Sequence[Phase]) -> tuple[Phase, ...]:
+    """The same of a run that has gone silent: how long it takes is not known any more, whatever its pace was."""
+    return tuple(phase if _through(phase) else replace(phase, work_s=None, eta_s=None, at_work=False) for phase in phases)
+
+
 def time_left(phases: Sequence[Phase]) -> float | None:
     """Seconds until all phases are through; None = not known."""
     open_phases = [phase for phase in phases if phase.state in ("waiting", "running") and not _through(phase)]

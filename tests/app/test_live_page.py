@@ -76,6 +76,9 @@ def test_a_silent_run_is_said_to_be_silent(live, monkeypatch):
         os.utime(path, (long_ago, long_ago))
     app = visit(live.home, monkeypatch, "live")
     assert "No sign of life for 15 min" in "\n".join(str(each.value) for each in app.warning)
+    assert "time left not known yet" in said(app)
+    words = [bar.proto.text for bar in app.get("progress")]
+    assert not [text for text in words if "about" in text or "play_arrow" in text], "what it says of itself is old"
 
 
 def test_without_a_gpu_the_page_says_so_calmly_and_with_one_shows_its_last_minutes(live, monkeypatch):
