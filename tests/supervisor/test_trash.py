@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from em_core.errors import BadInput, Busy, Refused, WorkFailed
 from em_core.events import EventWriter
-from em_core.home import Home
+from em_core.home import PROJECT, Home
 from em_core.lease import Lease
 from em_core.records import Response, RunFacts, RunState, response_id
 from em_core.store import queries
@@ -284,3 +287,24 @@ def test_an_entry_with_a_hostile_spec_is_still_listed(bench: Bench) -> None:
     (bench.home.run_dir(run) / "spec.json").write_text(json.dumps({"spec": [1], "label": {"a": 1}}))
     [entry] = trash.delete(bench.home, [run])
     assert entry.run_id == run
+
+
+def test_killed_while_deleting_every_run_is_whole_in_one_place(bench: Bench) -> None:
+    runs = [item.run_id for item in launch(bench.home, [bench.spec(seed=seed) for seed in range(40)], start=False)]
+    files = {run_id: set(_tree(bench.home.run_dir(run_id))) for run_id in runs}
+    code = (
+        "import sys; from em_core.home import Home; from em_core.supervisor import trash; "
+        "trash.delete(Home.find(sys.argv[1]), sys.argv[2:])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(bench.home.root), *runs], cwd=PROJECT)
+    folder = bench.home.runs / ".trash"
+    bench.until(lambda: folder.is_dir() and any(folder.iterdir()), "the first run to be moved")
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    moved = {entry.run_id: folder / entry.name for entry in trash.entries(bench.home)}
+    assert set(moved) | set(run_names(bench.home)) == set(runs)
+    assert not set(moved) & set(run_names(bench.home))
+    for run_id in runs:
+        place = moved.get(run_id, bench.home.run_dir(run_id))
+        assert set(_tree(place)) - {"lease"} == files[run_id], run_id
+    assert trash.empty(bench.home) > 0
