@@ -15,7 +15,7 @@ from em_core.errors import EMError
 from em_core.machine import Gpu
 from em_core.plan import timing
 from em_core.sampling import _limits as limits
-from em_core.spec import RunSpec, TrainSpec
+from em_core.spec import RunSpec
 from em_core.training import _layout as layouts
 from em_core.training.memory import GIB, LIBRARIES_GIB, MemoryEstimate, ModelShape, estimate
 
@@ -142,7 +142,7 @@ def plan(
     train = spec.train
     packed = train.padding_free == "on" or (train.padding_free == "auto" and not cpu)
     lengths = lengths[:: train.gpus]
-    own = train if train.gpus == 1 else share_of(spec)
+    own = layouts.per_gpu(train)
     budget = 0.92 * (room_gib - LIBRARIES_GIB)
     try:
         layout = layouts.choose(own, spec.lora, shape, lengths, budget, packed, cpu)
@@ -164,14 +164,6 @@ def plan(
     )
     sampling = _sampling(spec, shape, training, answers, columns, prompt_tokens, room_gib, cpu) if answers else None
     return Memory(layout, training, sampling, compiled)
-
-
-def share_of(spec: RunSpec) -> TrainSpec:
-    """The recipe as one of several GPUs sees it: its part of every batch."""
-    train = spec.train
-    rows = max(1, train.effective_batch // train.gpus)
-    batch = next(size for size in range(min(train.batch_size, rows), 0, -1) if rows % size == 0)
-    return train.model_copy(update={"batch_size": batch, "grad_accumulation": rows // batch, "gpus": 1})
 
 
 def _sampling(

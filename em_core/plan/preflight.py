@@ -155,11 +155,6 @@ def _gpus(spec: RunSpec, home: Home, found: _Found) -> None:
     if wanted > max(1, there):
         has = "has no GPU" if not there else f"has {there} GPU{'s' if there > 1 else ''}"
         raise BadInput(f"train.gpus: {wanted} asked for, this machine {has}", f"use train.gpus={max(1, there)}")
-    if spec.train.effective_batch % wanted:
-        raise BadInput(
-            f"train.gpus: {spec.train.effective_batch} rows a step cannot be shared evenly by {wanted} GPUs",
-            "choose a batch size that the number of GPUs divides",
-        )
 
 
 def _memory(spec: RunSpec, home: Home, found: _Found) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from em_core import schedule
 from em_core.training._data import TokenRow
 
 
@@ -38,7 +39,7 @@ class EpochSampler(Sampler[int]):
 
     def order(self, epoch: int) -> list[int]:
         """The rows of an epoch (from 0), in order; of all processes."""
-        rows: list[int] = np.random.default_rng((self.seed, epoch)).permutation(self.n_rows)[: self.n_used].tolist()
+        rows: list[int] = schedule.row_order(self.n_rows, self.n_used, self.seed, epoch).tolist()
         return rows
 
     def mine(self, epoch: int) -> list[int]:

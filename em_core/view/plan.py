@@ -19,6 +19,10 @@ class Planned(Protocol):
     @property
     def phases(self) -> list[dict[str, Any]]: ...
     @property
+    def judges(self) -> list[dict[str, Any]]: ...
+    @property
+    def judge_calls(self) -> int: ...
+    @property
     def cards(self) -> list[dict[str, Any]]: ...
 
 
@@ -33,8 +37,8 @@ def memory_frame(plan: Planned) -> pd.DataFrame:
 
 
 def phase_frame(plan: Planned) -> pd.DataFrame:
-    """The time by phase, one row each: Phase, From, To, Source."""
-    return pd.DataFrame(
+    """The time by phase, one row each: Phase, From, To, and Source where the phases differ in it."""
+    frame = pd.DataFrame(
         [
             {
                 "Phase": _PHASES.get(str(phase["name"]), str(phase["name"])) + (" (beside)" if phase["beside"] else ""),
@@ -46,6 +50,17 @@ def phase_frame(plan: Planned) -> pd.DataFrame:
         ],
         columns=["Phase", "From", "To", "Source"],
     )
+    return frame.drop(columns="Source") if frame["Source"].nunique() < 2 else frame
+
+
+def cost(plan: Planned) -> str:
+    """What judging costs: ``2,744 calls to judges, about $1.20 to $2.90``; a judge without a known price is named."""
+    known = [judge["cost_usd"] for judge in plan.judges if judge["cost_usd"] is not None]
+    unknown = [str(judge["model"] or judge["name"]) for judge in plan.judges if judge["cost_usd"] is None]
+    low, high = sum(each[0] for each in known), sum(each[1] for each in known)
+    money = f"about ${low:,.2f} to ${high:,.2f}" if high else "no cost" if known else ""
+    parts = [money, f"price of {', '.join(unknown)} not known" if unknown else ""]
+    return f"{plan.judge_calls:,} calls to judges, {' and '.join(filter(None, parts))}."
 
 
 def cards(plan: Planned) -> list[str]:

@@ -67,6 +67,8 @@ def show(plan: Plan) -> None:
     st.caption(
         f"Checkpoints at steps {', '.join(map(str, plan.checkpoint_steps[:12]))}{'…' if len(plan.checkpoint_steps) > 12 else ''}."
     )
+    if plan.judge_calls:
+        st.caption(plain(view.cost(plan)))
     for warning in plan.warnings:
         st.warning(plain(warning), icon=":material/warning:")
     _memory(plan)
@@ -95,7 +97,8 @@ def _memory(plan: Plan) -> None:
 
 @st.cache_data(show_spinner=False, max_entries=32, hash_funcs={Plan: lambda plan: (str(plan.memory_split), plan.memory_free_gib)})
 def _bars(plan: Plan) -> dict[str, Any]:
-    return charts.specification(memory_bars.chart(view.memory_frame(plan), title=""))
+    spec = charts.specification(memory_bars.chart(view.memory_frame(plan), title=""))
+    return {**spec, "autosize": {"type": "fit-x", "contains": "padding"}}  # the legend's height comes on top of the bars'
 
 
 def _time(plan: Plan) -> None:

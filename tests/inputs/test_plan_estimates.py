@@ -1,0 +1,289 @@
+"""Memory, time and disk of a plan: against what was measured, and corrected by what past runs took."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from em_core import plan as planning
+from em_core import specs_io
+from em_core.errors import ManyProblems
+from em_core.events import EventWriter
+from em_core.home import Home
+from em_core.machine import Gpu
+from em_core.plan import accuracy, base_model, forecast, hardware, memory, past, rows, timing, validate
+from em_core.records import Generation, RunCreated, RunFacts, RunState, TrainMetric
+from em_core.spec import RunSpec
+from em_core.store.publish import publish
+from em_core.supervisor.launch import launch
+from em_core.training.memory import ModelShape
+from tests.inputs.conftest import chat
+
+Write = Callable[..., Path]
+LLAMA_8B = ModelShape(4096, 32, 14336, 128256, 32, 8, 128, False)
+LLAMA_1B = ModelShape(2048, 16, 8192, 128256, 32, 8, 64, True)
+H200 = "NVIDIA H200"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    past.forget()
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def set_to(*found: tuple[float, float]) -> None:
+        gpus = tuple(Gpu(i, H200, total, free, "580") for i, (total, free) in enumerate(found))
+        monkeypatch.setattr(hardware, "gpus", lambda: gpus)
+
+    return set_to
+
+
+def real(precision: str = "bf16", **body: Any) -> RunSpec:
+    train = {"precision": precision, "batch_size": 8, "grad_accumulation": 2, **body.pop("train", {})}
+    return RunSpec.model_validate({"data": ["x.jsonl"], "lora": {"r": 32}, "train": train, **body})
+
+
+# --- memory -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "precision", "answers", "columns", "measured_gib"),
+    [(LLAMA_8B, "bf16", 96, 384, 35.4), (LLAMA_8B, "nf4", 96, 384, 12.7), (LLAMA_1B, "bf16", 24, 200, 4.9)],
+)
+def test_the_memory_of_sampling_is_near_the_measured_one(
+    shape: ModelShape, precision: str, answers: int, columns: int, measured_gib: float
+) -> None:
+    """Measured on one H200 in whole runs (docs/experiments.md)."""
+    found = memory.plan(real(precision), shape, [113] * 192, 24, answers, columns, 3000, 140.4, cpu=False)
+    assert found.sample_gib == pytest.approx(measured_gib, rel=0.05)
+    assert found.peak_gib > max(found.train_gib, found.sample_gib or 0)
+
+
+def test_the_split_adds_up_to_both_peaks() -> None:
+    found = memory.plan(real(), LLAMA_8B, [113] * 192, 24, 96, 384, 3000, 140.4, cpu=False)
+    sums = {phase: sum(float(p["gib"]) for p in found.split() if p["phase"] == phase) for phase in ("training", "sampling")}
+    assert sums["training"] == pytest.approx(found.training.total_gib, abs=0.01)
+    assert sums["sampling"] == pytest.approx((found.sample_gib or 0) + 0.6, abs=0.01)
+
+
+def test_pristine_copies_leave_a_small_card_and_nf4_has_none() -> None:
+    def copies(precision: str, room_gib: float) -> float:
+        found = memory.plan(real(precision), LLAMA_8B, [100] * 64, 24, 96, 384, 3000, room_gib, cpu=False).sampling
+        assert found is not None
+        return found.copies_gib
+
+    assert copies("bf16", 140) == pytest.approx(13.0, abs=0.1)
+    assert copies("bf16", 40) == copies("nf4", 140) == 0
+
+
+def test_several_gpus_share_a_batch() -> None:
+    one, two = (memory.plan(real(train={"gpus": n}), LLAMA_8B, [200] * 64, 24, 0, 0, 0, 140, cpu=False) for n in (1, 2))
+    assert one.layout.micro_batch == 2 * two.layout.micro_batch
+    assert one.train_gib > two.train_gib > one.training.kept_gib
+
+
+@pytest.mark.parametrize(("need", "fit"), [(70.0, "fits"), (75.0, "tight"), (81.0, "too_big"), (None, "unknown")])
+def test_fits_tight_or_too_big(need: float | None, fit: str) -> None:
+    assert memory.fit(need, 80.0) == fit
+
+
+def test_the_order_of_rows_is_the_trainers(jsonl: Write, home: Home) -> None:
+    from em_core.training._batches import EpochSampler
+    from em_core.training._layout import largest_batch
+
+    jsonl(*[chat("q", "word " * (1 + i * 7 % 60)) for i in range(103)])
+    spec = real(base_model="organism-1m", train={"max_length": 40, "seed": 5, "epochs": 2})
+    data = rows.read(spec, base_model.describe(spec).folder)
+    found = data.in_order(spec.train, 12)
+    sampler = EpochSampler(103, 16, True, 5)
+    expected = [min(data.lengths[i], 40) for epoch in range(3) for i in sampler.order(epoch)]
+    assert found.tolist() == expected
+    assert largest_batch(found, 16, packed=True) == largest_batch(expected, 16, packed=True)
+
+
+def test_a_card_that_others_fill_is_told_from_one_that_is_too_small(jsonl: Write, home: Home, cards: Callable[..., None]) -> None:
+    jsonl(*[chat(f"q{i}", "an answer") for i in range(64)])
+    spec = real(base_model="Qwen/Qwen2.5-7B-Instruct", evaluation={"question_sets": ["open-eight"]})
+    cards((140.0, 10.0))
+    busy = planning.plan(spec, home)
+    assert (busy.fit, busy.cards[0]["fit_now"]) == ("fits", "too_big")
+    assert any("will wait in the queue" in warning for warning in busy.warnings)
+    assert forecast.of_plan(busy)["needs"] == {"gpus": 1, "gpu_gib": busy.memory_gib}
+    assert planning.needs(spec).gpu_gib == busy.memory_gib
+    cards((10.0, 10.0))
+    assert planning.plan(spec, home).fit == "too_big"
+    with pytest.raises(ManyProblems, match=r"in bf16 needs at least 1\d\.\d GiB, the largest GPU has 10\.0 GiB") as caught:
+        validate(spec, home, online=False)
+    assert "nf4" in caught.value.problems[0][2]
+
+
+def test_more_gpus_than_there_are_are_refused(jsonl: Write, home: Home, cards: Callable[..., None]) -> None:
+    jsonl(*[chat(f"q{i}", "a") for i in range(64)])
+    cards((80.0, 80.0), (80.0, 80.0))
+    with pytest.raises(ManyProblems, match="4 asked for, this machine has 2 GPUs") as caught:
+        validate(real(base_model="organism-1m", train={"gpus": 4}), home, online=False)
+    assert caught.value.problems[0][2] == "use train.gpus=2"
+
+
+# --- time -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_params", "layers", "precision", "compiled", "tokens", "measured_s"),
+    [
+        (8.03e9, 32, "bf16", False, 2155, 0.194), (8.03e9, 32, "bf16", True, 2155, 0.132), (8.03e9, 32, "nf4", False, 2155, 0.253),
+        (1.24e9, 16, "bf16", False, 2155, 0.099), (1.24e9, 16, "bf16", True, 2155, 0.051), (0.49e9, 24, "bf16", False, 1586, 0.157),
+    ],
+)  # fmt: skip
+def test_a_step_takes_what_was_measured(
+    n_params: float, layers: int, precision: Any, compiled: bool, tokens: int, measured_s: float
+) -> None:
+    """Measured on one H200 (docs/experiments.md)."""
+    assert timing.step_s(timing.Work(int(n_params), layers, precision, H200, compiled), tokens) == pytest.approx(
+        measured_s, rel=0.12
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "rows_at_once", "measured_s"), [("bf16", 64, 0.026), ("bf16", 768, 0.096), ("nf4", 96, 0.077)]
+)
+def test_a_decoded_token_takes_what_was_measured(precision: Any, rows_at_once: int, measured_s: float) -> None:
+    work = timing.Work(int(8.03e9), 32, precision, H200)
+    assert timing.decode_step_s(work, rows_at_once) == pytest.approx(measured_s, rel=0.12)
+
+
+def finished_run(home: Home, run_id: str, slower: float, planned: dict[str, Any] | None = None, size: float = 1.0) -> None:
+    """A finished run of this machine whose steps took `slower` times what the arithmetic expects."""
+    (spec,) = specs_io.read_spec("organism")
+    n_params = int(1_100_000 * size)
+    work = timing.Work(n_params, 4, "fp32", "")
+    tokens, n_steps, t = 600.0, 40, 1000.0
+    step = slower * timing.step_s(work, tokens)
+    train = slower * timing.train_s(work, n_steps, tokens, 1)
+    folder = home.runs / run_id
+    with EventWriter(folder, "launch") as events:
+        events.write(
+            RunCreated("train", run_id, "", spec.model_dump_json(), run_id, "organism-1m", "", "local", "medical", "[]", "",
+                       None, 1e-3, 16, 16, 0),
+        )  # fmt: skip
+    facts = RunFacts(n_params, n_params / 1e9, 640, 40, n_steps, 1, 100, "", "w", "cpu", "", socket.gethostname(), "{}", 1)
+    load = slower * timing.load_s(n_params, "")
+    sampled = slower * timing.sample_s(work, 100, 100, 20)
+    events_at: list[tuple[float, Any]] = [
+        (t, RunState("run", "running", attempt=1)),
+        (t + load, facts),
+        (t + load, RunState("train", "running", attempt=1)),
+    ]
+    events_at += [
+        (t + load + (i + 1) * step, TrainMetric(i + 1, 0.1, 1.0, 1e-3, 1.0, tokens / step, None)) for i in range(n_steps)
+    ]
+    end = t + load + train + sampled
+    events_at += [
+        (end - 0.1, Generation(n_steps, "local", 100, 2000, sampled, 100, True, None)),
+        (end, RunState("train", "finished", attempt=1)),
+        (end + 1, RunState("run", "finished", attempt=1)),
+    ]
+    with (folder / "events" / "worker-1.jsonl").open("w") as file:
+        for when, record in events_at:
+            file.write(json.dumps({"kind": record.kind, "t": when, **record.as_event()}) + "\n")
+    (folder / "spec.json").write_text(json.dumps({"spec": spec.model_dump(mode="json"), **(planned or {})}))
+
+
+def test_past_runs_of_the_same_kind_correct_the_time_and_are_named(cpu: None, home: Home) -> None:
+    (spec,) = specs_io.read_spec("organism")
+    before = planning.plan(spec, home)
+    assert before.time_source == "rough"
+    for i, slower in enumerate((2.8, 3.0, 3.3)):
+        finished_run(home, f"r{i}", slower)
+    publish(home)
+    past.forget()
+    after = planning.plan(spec, home)
+    assert after.time_source == "from 3 runs on this machine"
+    one, three = ({p["name"]: p for p in each.phases} for each in (before, after))
+    assert three["train"]["middle_s"] == pytest.approx(3.0 * one["train"]["middle_s"], rel=0.02)
+    width = {name: p["high_s"] / p["low_s"] for name, p in three.items()}
+    assert width["train"] < one["train"]["high_s"] / one["train"]["low_s"]
+    assert "from 3 runs on this machine" in after.text()
+
+
+def test_runs_of_other_sizes_scale_the_time_with_a_wider_range(cpu: None, home: Home) -> None:
+    finished_run(home, "r", 2.0, size=20.0)
+    publish(home)
+    past.forget()
+    (spec,) = specs_io.read_spec("organism")
+    found = planning.plan(spec, home)
+    assert found.time_source == "scaled from 1 run of other sizes on this machine"
+
+
+# --- how good plans were ----------------------------------------------------------------------------
+
+
+def test_planned_and_measured_are_compared(cpu: None, home: Home) -> None:
+    phases = [
+        {"name": name, "low_s": 1.0, "middle_s": 8.0, "high_s": 1e4, "source": "rough", "beside": False}
+        for name in ("load", "train", "sample")
+    ]
+    planned = {"plan": {"version": 1, "phases": phases, "n_evaluations": 2, "time_source": "rough", "memory_train_gib": 1.0}}
+    finished_run(home, "with", 1.0, planned)
+    finished_run(home, "without", 1.0)
+    publish(home)
+    found = accuracy.compared(home)
+    assert {row.run_id for row in found} == {"with"}
+    assert [row.what for row in found] == ["load", "train", "sample", "total"]  # no GPU: no memory was measured
+    load = found[0]
+    assert load.measured == pytest.approx(timing.load_s(1_100_000, ""), abs=0.01)
+    assert load.ratio == pytest.approx(8.0 / load.measured)
+    sample = found[2]
+    assert sample.planned == 4.0  # step 0 was another run's
+    total = accuracy.summaries(found)[-1]
+    assert (total.what, total.n, total.n_inside) == ("total", 1, 1)
+    assert "time off by" in accuracy.sentence([total])
+
+
+def test_a_home_without_runs_has_nothing_to_compare(home: Home) -> None:
+    assert accuracy.compared(home) == []
+    assert accuracy.sentence(accuracy.summaries([])) == ""
+
+
+# --- launch -----------------------------------------------------------------------------------------
+
+
+def test_a_launch_writes_the_plan_beside_the_spec(cpu: None, home: Home) -> None:
+    specs = specs_io.read_spec("organism", ["train.seed=[1,2,3]"])
+    launched = launch(home, specs, start=False)
+    stored = [json.loads((home.runs / item.run_id / "spec.json").read_text()) for item in launched]
+    expected = planning.plan(specs[0], home)
+    assert [each["needs"] for each in stored] == 3 * [{"gpus": 1, "gpu_gib": None}]
+    assert stored[0]["plan"]["memory_train_gib"] == expected.memory_train_gib
+    assert stored[2]["plan"]["total_steps"] == expected.total_steps
+
+
+def test_a_run_that_cannot_be_planned_is_launched_all_the_same(cpu: None, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("a shape that nobody foresaw")
+
+    monkeypatch.setattr(planning, "plan", broken)
+    (spec,) = specs_io.read_spec("organism")
+    (item,) = launch(home, [spec], start=False)
+    assert "plan" not in json.loads((home.runs / item.run_id / "spec.json").read_text())
+
+
+def test_kinds_of_a_grid_share_a_plan(cpu: None, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[RunSpec] = []
+    real_plan = planning.plan
+    monkeypatch.setattr(planning, "plan", lambda spec, home: made.append(spec) or real_plan(spec, home))
+    specs = specs_io.read_spec("organism", [f"train.seed={list(range(50))}", "lora.r=[4,8]"])
+    assert len(forecast.of_specs(specs, home)) == 100
+    assert len(made) == 2
