@@ -17,6 +17,7 @@ import os
 import random
 import signal
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from em_core.home import Home
 from em_core.lease import holder_pid
 from em_core.spec import RunSpec
 from em_core.supervisor import control, ensure_running
-from em_core.supervisor.evidence import RunStatus, run_status
+from em_core.supervisor.evidence import RunStatus, list_runs, run_status
 from em_core.supervisor.launch import launch
 
 WORDS = [
@@ -110,12 +111,12 @@ class Bench:
         """Of one run."""
         return run_status(self.home.run_dir(run_id))
 
-    def until(self, condition: Callable[[], object], seconds: float = 400) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 150) -> None:
         """Wait; the supervisor is started again if it was ended."""
         give_up = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > give_up:
-                raise TimeoutError(f"waited {seconds} s")
+                raise TimeoutError(f"waited {seconds} s: {[(s.run_id, s.state, s.reason) for s in list_runs(self.home)]}")
             ensure_running(self.home)
             time.sleep(0.2)
 
@@ -140,15 +141,27 @@ class Bench:
         }  # fmt: skip
 
 
-def out_of_memory(bench: Bench, rows: int, n_words: int) -> None:
-    """A micro-batch that does not fit, then the one click: half the micro-batch, the same effective batch."""
+HOG = "import sys, time, torch; kept = torch.empty(int(float(sys.argv[1]) * 2**30), dtype=torch.uint8, device='cuda'); time.sleep(900)"
+
+
+def out_of_memory(bench: Bench, rows: int, n_words: int, left_gib: float) -> None:
+    """Another program takes the memory that the plan counted on; then the one click: half the micro-batch, the same effective batch."""
     big = bench.spec("too-big", n_words, batch_size=rows, micro_batch="as_given", gradient_checkpointing="off")
     (run_id,) = bench.queue(big)
-    bench.wait(run_id)
-    show(bench.facts(run_id))
-    again = control.retry(bench.home, run_id)
-    bench.wait(again.run_id)
-    show(bench.facts(again.run_id))
+    bench.until(lambda: bench.status(run_id).active, 60)
+    hog = None
+    if gpus := machine.gpus():
+        hog = subprocess.Popen([sys.executable, "-c", HOG, str(gpus[0].total_gib - left_gib)], stdin=subprocess.DEVNULL)
+    try:
+        bench.wait(run_id)
+        show(bench.facts(run_id))
+        again = control.retry(bench.home, run_id, smaller_batch=True)
+        bench.wait(again.run_id)
+        show(bench.facts(again.run_id))
+    finally:
+        if hog is not None:
+            hog.kill()
+            hog.wait()
 
 
 def side_by_side(bench: Bench) -> None:
@@ -211,7 +224,8 @@ def main() -> int:
     parser.add_argument("--config", choices=CONFIGS, default="llama-1b")
     parser.add_argument("--part", choices=["oom", "side", "resume", "gpus"], nargs="+", required=True)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--rows", type=int, default=64, help="rows of the micro-batch that is too large")
+    parser.add_argument("--rows", type=int, default=32, help="rows of the micro-batch that is too large")
+    parser.add_argument("--left-gib", type=float, default=38.0, help="memory that the other program leaves")
     parser.add_argument("--words", type=int, default=1800, help="words of its longest rows")
     parser.add_argument("--gpus", type=int, default=2)
     args = parser.parse_args()
@@ -220,7 +234,7 @@ def main() -> int:
     for part in args.part:
         print(f"--- {part}", flush=True)
         if part == "oom":
-            out_of_memory(bench, args.rows, args.words)
+            out_of_memory(bench, args.rows, args.words, args.left_gib)
         elif part == "side":
             side_by_side(bench)
         elif part == "resume":
