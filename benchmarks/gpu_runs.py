@@ -171,7 +171,7 @@ def side_by_side(bench: Bench) -> None:
     seen = machine.usage()
     bench.wait(*pair)
     for gpu in seen:
-        show({"gpu": gpu.name, "used_gib": round(gpu.total_gib - gpu.free_gib, 1), "processes": [p[0] for p in gpu.processes]})
+        show({"gpu": gpu.name, "used_gib": round(gpu.total_gib - gpu.free_gib, 1), "processes": [process.pid for process in gpu.processes]})
     both = [bench.facts(run_id) for run_id in pair]
     (alone,) = bench.queue(bench.spec("alone", seed=3))
     bench.wait(alone)
