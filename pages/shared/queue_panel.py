@@ -16,6 +16,7 @@ from em_core.view import queue_tables
 from pages.shared import core, live_actions, words
 
 _SAID, _RUN = "queue-said", "queue-run"
+_NAMED = 3
 _HEIGHT = 38 * 9
 """Of a long queue, pixels: about eight rows, the rest is scrolled to."""
 
@@ -74,13 +75,11 @@ def _table(now: Overview) -> None:
             "experiment": st.column_config.TextColumn("Experiment", width="small"),
         },
     )
-    n_never = sum(w.never for w in now.waiting)
-    if n_never:
-        st.warning(
-            f"{n_never} {'run' if n_never == 1 else 'runs'} can never start on this machine; the table says what to change. "
-            "The others are not held up by that.",
-            icon=":material/block:",
-        )
+    never = [w for w in now.waiting if w.never]
+    if never:
+        listed = "  \n".join(f"**{words.plain(w.status.run_id)}**: {words.plain(w.reason)}" for w in never[:_NAMED])
+        more = f"  \nand {len(never) - _NAMED:,} more" if len(never) > _NAMED else ""
+        st.warning(f"{listed}{more}  \nThe others are not held up.", icon=":material/block:")
 
 
 def _order(now: Overview) -> None:
@@ -125,7 +124,7 @@ def _slots(now: Overview) -> None:
         width="stretch",
         column_config={
             "slot": st.column_config.TextColumn("Slot", width="small"),
-            "runs": st.column_config.TextColumn("Runs", width="large"),
+            "runs": st.column_config.TextColumn("Runs", width="medium"),
             "memory": st.column_config.TextColumn("Memory", width="medium"),
             "other programs": st.column_config.TextColumn(
                 "Other programs", width="medium", help="What they hold counts as taken. Nobody touches them."

@@ -96,6 +96,6 @@ def test_other_programs_and_a_run_that_never_fits_are_shown(
     queue, slots = tables(app)
     assert "it will never start here" in queue["reason"][0]
     assert queue["reason"][1].startswith("GPU 0 is full: 60.8 of 80 GiB taken, 60.8 by other programs (b> (pid 1, 59.6 GiB))")
-    assert "1 run can never start on this machine" in said(app)
+    assert f"{huge}**: it needs about 95.0 GiB on one GPU, the largest here has 80: it will never start here" in said(app)
     assert slots["memory"][0] == "60.8 of 80 GiB taken"
     assert slots["other programs"][0] == "b> (pid 1, 59.6 GiB)"
