@@ -41,21 +41,28 @@ def of_run(run_dir: Path) -> list[psutil.Process]:
 
 def send(processes: Iterable[psutil.Process], number: signal.Signals) -> list[int]:
     """Send a signal to each that is still the process that was looked at; returns their pids."""
-    reached = []
-    for process in processes:
-        try:
-            descriptor = os.pidfd_open(process.pid)
-        except OSError:
-            continue
-        try:
-            if process.is_running():  # same pid and same start time: the descriptor is this process
-                signal.pidfd_send_signal(descriptor, number)
-                reached.append(process.pid)
-        except (OSError, psutil.Error):
-            continue
-        finally:
-            os.close(descriptor)
-    return reached
+    return [process.pid for process in processes if _send(process, number)]
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> bool:
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError) as error:
+        if isinstance(error, ProcessLookupError):
+            return False
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)  # a system without such descriptors: start times are compared right before
+            return True
+        return False
+    try:
+        if process.is_running():  # same pid and same start time: the descriptor is this process
+            signal.pidfd_send_signal(descriptor, number)
+            return True
+    except (OSError, psutil.Error):
+        pass
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def catching(processes: Iterable[psutil.Process], number: signal.Signals) -> list[psutil.Process]:
