@@ -91,7 +91,9 @@ def _beside(home: Home) -> Iterator[Finding]:
     kept = sorted(folder.glob(f"{name}.bad-*"))
     if kept:
         names = some([path.name for path in kept])
-        text = f"{counted(len(kept), 'damaged database')} set aside, {size(sum(map(_size, kept)))}: {names}"
+        text = (
+            f"{counted(len(kept), 'database')} set aside, damaged or of another version, {size(sum(map(_size, kept)))}: {names}"
+        )
         yield Finding("note", "set aside", text, f"nothing in them is missing from the events: {command('rm', *kept)}")
 
 
