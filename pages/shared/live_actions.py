@@ -45,6 +45,13 @@ def _stop(status: RunStatus) -> None:
             if st.button("Stop", key=f"keep-{status.run_id}", type="primary"):
                 _do(lambda: control.stop(core.home(), status.run_id))
             return
+        if status.kind != "train":
+            st.markdown("Stop this evaluation? What it has answered stays; resuming it samples the rest.")
+            if st.button("Stop and judge what is there", key=f"keep-{status.run_id}", type="primary"):
+                _do(lambda: control.stop(core.home(), status.run_id))
+            if st.button("Stop at once", key=f"drop-{status.run_id}"):
+                _do(lambda: control.stop(core.home(), status.run_id, discard=True))
+            return
         st.markdown("Stop this run? It ends after its current step. Answers, scores and earlier checkpoints stay.")
         if st.button("Stop and save a checkpoint", key=f"keep-{status.run_id}", type="primary"):
             _do(lambda: control.stop(core.home(), status.run_id))
