@@ -24,7 +24,7 @@ def board() -> None:
         now = core.statuses()
         working = live.active_runs(core.home(), now, log_lines=0)
         at_work = [run for run in working if run.status.active]
-        rates = live_curves.rates_of(tuple(run.status.run_id for run in at_work))
+        rates = live_curves.rates_of(at_work)
         if working:
             core.keep_running()  # queued runs need a supervisor, also when the last one was killed
     if {(status.run_id, status.attempt) for status in now if status.final} != drawn or bool(working) != busy:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -19,14 +23,50 @@ from pages.shared import core, panels, words
 _HEIGHT = 240
 
 
-def rates_of(run_ids: tuple[str, ...]) -> dict[str, RunRates]:
-    """EM rates of these runs by each one's leading judge; asked for once per publish."""
-    return _rates_of(*core.key(), run_ids) if run_ids else {}
+ASK_S = 4.0
+"""Rates are asked for at most so often: each publish is a new database, and opening it costs more than all else of a refresh."""
+SETTLE_S = 10.0
+"""A judgement is in the database so long after it was heard of, at most."""
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)  # a resource: as data the frames are copied at each refresh
-def _rates_of(root: str, generation: str, run_ids: tuple[str, ...]) -> dict[str, RunRates]:
-    return view.by_run(headline.one_judge(core.rates_of(Selection(run_ids=run_ids))))
+@dataclass
+class _Kept:
+    """Rates of some runs, and what was known when they were asked for."""
+
+    rates: dict[str, RunRates] = field(default_factory=dict)
+    generation: str = ""
+    asked_t: float = float("-inf")
+    judged: tuple[int, ...] = ()
+    judged_t: float = float("-inf")
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def may_be_old(self, generation: str, judged: tuple[int, ...]) -> bool:
+        """Whether something was judged that they may lack."""
+        now = time.monotonic()
+        if judged != self.judged:
+            self.judged, self.judged_t = judged, now
+        waited = now - self.asked_t >= ASK_S and self.asked_t <= self.judged_t + SETTLE_S
+        return self.asked_t == float("-inf") or (generation != self.generation and waited)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _kept(root: str, run_ids: tuple[str, ...]) -> _Kept:
+    return _Kept()
+
+
+def rates_of(runs: Sequence[LiveRun]) -> dict[str, RunRates]:
+    """EM rates of these runs by each one's leading judge, asked for again when something was judged."""
+    run_ids = tuple(run.status.run_id for run in runs)
+    if not run_ids:
+        return {}
+    root, generation = core.key()
+    judged = tuple(phase.done for run in runs for phase in run.phases if phase.name == "judge")
+    kept = _kept(root, run_ids)
+    with kept.lock:
+        if kept.may_be_old(generation, judged):
+            kept.rates = view.by_run(headline.one_judge(core.rates_of(Selection(run_ids=run_ids))))
+            kept.generation, kept.asked_t = generation, time.monotonic()
+        return kept.rates
 
 
 def show(run: LiveRun, rates: RunRates | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from em_core import gpu_history
@@ -40,16 +42,16 @@ def _tiles(gpu: GpuTrace) -> None:
 
 
 def _table(gpus: tuple[GpuTrace, ...]) -> None:
-    percent = {"min_value": 0, "max_value": 100, "format": "%d %%"}
+    percent: dict[str, Any] = {"min_value": 0, "max_value": 100, "format": "%d %%"}
     st.dataframe(
         view.table(gpus),
         hide_index=True,
         width="stretch",
         height="content",
-        column_config={
-            "Load": st.column_config.ProgressColumn(**percent),  # type: ignore[arg-type]
+        column_config={  # type: ignore[arg-type]  # made by functions that have no type of their own
+            "Load": st.column_config.ProgressColumn(**percent),
             "Last minutes": st.column_config.AreaChartColumn(y_min=0, y_max=100),
-            "Memory": st.column_config.ProgressColumn(**percent),  # type: ignore[arg-type]
+            "Memory": st.column_config.ProgressColumn(**percent),
             "GiB": st.column_config.TextColumn(),
             "°C": st.column_config.NumberColumn(format="%d"),
             "W": st.column_config.TextColumn(),
