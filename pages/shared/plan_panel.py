@@ -69,8 +69,9 @@ def show(plan: Plan) -> None:
     )
     if plan.judge_calls:
         st.caption(plain(view.cost(plan)))
-    for warning in plan.warnings:
-        st.warning(plain(warning), icon=":material/warning:")
+    if plan.warnings:
+        listed = plan.warnings if len(plan.warnings) == 1 else [f"- {plain(warning)}" for warning in plan.warnings]
+        st.warning(plain(listed[0]) if len(listed) == 1 else "\n".join(listed), icon=":material/warning:")
     _memory(plan)
     _time(plan)
     _disk(plan)
