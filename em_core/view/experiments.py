@@ -49,10 +49,17 @@ class Member:
 
     @property
     def progress(self) -> float:
-        """Share of its training that is done, 0-1; what has ended is done."""
-        if self.state not in (*_ACTIVE, "queued"):
+        """Share of it that is done, 0-1; what has ended is done, however it ended."""
+        return (self.trained or 0.0) if self.state in (*_ACTIVE, "queued") else 1.0
+
+    @property
+    def trained(self) -> float | None:
+        """Share of its optimizer steps that are done, 0-1; None where that is not known."""
+        if self.state == "finished":
             return 1.0
-        return min(1.0, (self.step or 0) / self.total_steps) if self.total_steps and self.state in _ACTIVE else 0.0
+        if not self.own or self.state not in STATES:
+            return None
+        return min(1.0, (self.step or 0) / self.total_steps) if self.total_steps else 0.0
 
 
 @dataclass(frozen=True)
@@ -194,13 +201,13 @@ def table(group: Group, rates: pd.DataFrame) -> pd.DataFrame:
         rates: Rates at one checkpoint of each run (`em_core.view.comparing.rates`); a run without any has one row without.
 
     Returns:
-        label, run_id, state, done (0-1), the varied knobs by dotted name, then at_step, question_set, in_domain, em_rate,
-        ci_low, ci_high (0-1), n_misaligned, n_coherent, n_scored, n_total, reason.
+        label, run_id, state, done (share of the steps, 0-1, null where not known), the varied knobs by dotted name, then
+        at_step, question_set, in_domain, em_rate, ci_low, ci_high (0-1), n_misaligned, n_coherent, n_scored, n_total, reason.
     """
     knobs = list(group.varied)
     rows = pd.DataFrame(
         [
-            {"label": m.label, "run_id": m.run_id, "state": m.state, "done": m.progress, "reason": m.reason}
+            {"label": m.label, "run_id": m.run_id, "state": m.state, "done": m.trained, "reason": m.reason}
             | {knob: value_words(m.fields.get(knob)) for knob in knobs}
             for m in group.members
         ]

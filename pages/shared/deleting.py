@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,7 +14,7 @@ from pages.shared import core, tables
 from pages.shared.words import plain
 
 _NAMED = 12
-_SAID = "deleted-said"
+_SAID, _SHOWN_S = "deleted-said", 10.0
 SHOWN = "deleted"
 """Address parameter and key: whether deleted runs are listed."""
 
@@ -46,13 +47,15 @@ def ask(run_ids: Sequence[str], what: str = "") -> None:
 
 
 def tell(sentence: str) -> None:
-    """Keep a sentence for `said`, over the page's next run."""
-    st.session_state[_SAID] = sentence
+    """Keep a sentence for `said`, over the page's next runs; states are looked at anew."""
+    core.look_again()
+    st.session_state[_SAID] = (sentence, time.monotonic() + _SHOWN_S)
 
 
 def said() -> None:
-    """What the last deletion did, said once, at the place of this call."""
-    if sentence := st.session_state.pop(_SAID, ""):
+    """What was done last, for some seconds (what runs by itself would take it away at once), at the place of this call."""
+    sentence, until = st.session_state.get(_SAID, ("", 0.0))
+    if time.monotonic() < until:
         st.success(plain(sentence), icon=":material/check_circle:")
 
 

@@ -25,7 +25,10 @@ _COLOURS = {
     "queued": "gray", "starting": "blue", "running": "blue", "stopping": "orange", "finished": "green", "stopped": "gray",
     "failed": "red", "crashed": "red",
 }  # fmt: skip
-_ICONS = {"running": "play_circle", "finished": "check_circle", "failed": "error", "crashed": "report", "queued": "schedule"}
+_ICONS = {
+    "running": "play_circle", "finished": "check_circle", "failed": "error", "crashed": "report", "queued": "schedule",
+    "stopped": "stop_circle", "stopping": "stop_circle", "starting": "hourglass_top",
+}  # fmt: skip
 _EACH = "Each run"
 
 
@@ -143,7 +146,9 @@ def actions(group: Group) -> None:
         ):
             with core.guarded(stop=False):
                 _done(experiments.resume(core.home(), group.name))
-        if st.button("Delete all", icon=":material/delete:", disabled=bool(group.own("starting", "running", "stopping"))):
+        at_work = bool(group.own("starting", "running", "stopping"))
+        about = "Runs at work are not deleted: stop them first." if at_work else None
+        if st.button("Delete all", icon=":material/delete:", disabled=at_work, help=about):
             with core.guarded(stop=False):
                 ids = [status.run_id for status in experiments.members(core.home(), group.name)]
                 deleting.ask(ids, f"Experiment {group.name}")
@@ -226,14 +231,15 @@ def _table(rows: pd.DataFrame, knobs: list[str]) -> None:
             **_config(), "state": "State", "label": "Name", "run_id": "Run", "reason": "Why it ended", "at_step": "At step",
             "done": st.column_config.ProgressColumn("Trained", format="percent", min_value=0, max_value=1),
         },
-        placeholder="no estimate",
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row",
         key="experiment-runs",
     )  # fmt: skip
     chosen = picked["selection"]["rows"]
     if not chosen or chosen[0] >= len(rows):
-        st.caption("Choose a row for links to its run.")
+        none = " – means no estimate: nothing of it is scored yet." if rows["em_rate"].isna().any() else ""
+        st.caption(f"Choose a row for links to its run.{none}")
         return
     run_id = str(rows["run_id"].iloc[chosen[0]])
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -242,4 +242,4 @@ def before() -> None:
     st.dataframe(
         view.earlier(found), hide_index=True, column_config={"When": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")}
     )
-    st.caption("To take an import back, delete its run's folder in `runs/`; the next publish forgets it.")
+    st.caption("To take an import back: `python -m em_core delete RUN`. It goes to the trash, from which it can be had back.")
