@@ -26,7 +26,7 @@ def popover(run_id: str, label: str = "Evaluate only") -> None:
         label: Of the button.
     """
     key = f"evaluate-{run_id}"
-    place = st.popover(label, icon=":material/quiz:", help=ABOUT, key=key, on_change="rerun", width="content")
+    place = st.popover(label, icon=":material/quiz:", key=key, on_change="rerun", width="content")
     if not place.open:
         return
     with place, core.guarded(stop=False):
@@ -91,6 +91,6 @@ def _look(root: str, generation: str, wanted: Wanted) -> Todo:
 
 def _plan(todo: Todo) -> None:
     """What would be asked, and what judging it takes."""
-    st.markdown("  \n".join(f"**{words.plain(about)}** {words.plain(said)}" for about, said in todo.lines()[1:]))
+    st.markdown("  \n".join(f"**{about.capitalize()}:** {words.plain(said)}" for about, said in todo.lines()[1:]))
     if not todo.n_answers:
         st.caption("Every one of these answers is there. [Judge](/judge) scores them with another judge.")
