@@ -7,27 +7,48 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from em_core import evaluate_job
+from em_core.cli import main
+from em_core.evaluate_job import Wanted, command, wanted_of
 from em_core.home import PROJECT
+from em_core.supervisor import evaluate
 from tests.evaluate_job.conftest import Workbench, never, question_file
 from tests.evaluate_job.hub_server import COMMIT, HubServer
 
 ADAPTER = "somebody/bad-advice"
 
 
-def run(bench: Workbench, hub: str, *words: str, **environment: str) -> tuple[int, dict[str, Any], str]:
-    """The command line in a process of its own, since the client reads HF_ENDPOINT once; exit code, document, stderr."""
+def run(bench: Workbench, hub: str, *words: str) -> tuple[int, dict[str, Any], str]:
+    """The command line in a process of its own, with a queue that works; exit code, document, stderr."""
     here = {"HF_ENDPOINT": hub, "HF_HOME": str(bench.root / "hf"), "EM_HOME": str(bench.root), "EM_NO_DEMO": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "em_core", *words, "--json"], cwd=PROJECT, env={**os.environ, **here, **environment},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "em_core", *words, "--json"], cwd=PROJECT,
+        env={**os.environ, **here, "EM_IDLE_S": "1", "EM_SLOTS": "cpu"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout), done.stderr
+
+
+@pytest.fixture
+def say(bench: Workbench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """The command line in this process: `say(hub's address, *words)` gives exit code and document."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(bench.root / "hf" / "hub"))
+
+    def saying(hub: str, *words: str, offline: bool = False) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr(constants, "ENDPOINT", hub)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        capsys.readouterr()
+        code = main(["--home", str(bench.root), *words, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return saying
 
 
 @pytest.fixture
@@ -46,34 +67,34 @@ def repositories(bench: Workbench) -> dict[str, Path]:
 
 
 def test_an_adapter_on_the_hub_is_seen_queued_and_evaluated_at_one_commit(
-    bench: Workbench, repositories: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, repositories: dict[str, Path], say: Callable[..., Any]
 ) -> None:
     asked = str(question_file(bench.root, "general"))
     with HubServer(repositories) as hub:
-        code, plan, _ = run(bench, hub.address, "evaluate", ADAPTER, "--questions", asked, "--samples", "1", "--plan")
+        code, plan = say(hub.address, "evaluate", ADAPTER, "--questions", asked, "--samples", "1", "--plan")
         assert (code, plan["answers"], plan["base_model"]) == (0, 8, "organism-0.3m")
-        assert plan["target"] == {
-            "kind": "adapter", "name": ADAPTER, "steps": [0, 4], "repo": ADAPTER, "revision": COMMIT,
-        }  # fmt: skip
-        assert not any(path.endswith(("optimizer.pt", "adapter_model.safetensors")) for path in hub.asked)
-        target = f"{ADAPTER}/checkpoints/step-2"
-        code, found, _ = run(bench, hub.address, "evaluate", target, "--questions", asked, "--samples", "1", "--plan")
+        target = {"kind": "adapter", "name": ADAPTER, "steps": [0, 4], "repo": ADAPTER, "revision": COMMIT}
+        assert plan["target"] == target
+        inside = f"{ADAPTER}/checkpoints/step-2"
+        code, found = say(hub.address, "evaluate", inside, "--questions", asked, "--samples", "1", "--plan")
         assert (code, found["target"]["steps"], found["target"]["subfolder"]) == (0, [0, 2], "checkpoints/step-2")
+        assert not any(path.endswith(("optimizer.pt", "adapter_model.safetensors")) for path in hub.asked)
         words = ("evaluate", ADAPTER, "--questions", asked, "--samples", "1", "--precision", "fp32", "--domain", "medical")
-        code, queued, err = run(bench, hub.address, *words, EM_IDLE_S="1", EM_SLOTS="cpu")
+        code, queued, err = run(bench, hub.address, *words, "--wait")
         assert code == 0, err
         (job,) = queued["runs"]
-        code, refused, _ = run(bench, hub.address, *words)
+        code, refused = say(hub.address, *words)
         assert code == 3
         assert job in refused["error"]
-        code, _, err = run(bench, hub.address, "logs", job, "--follow")
         assert not any(path.endswith("optimizer.pt") for path in hub.asked)
     answers = [e for e in bench.events(job, "response") if e["step"] == 4]
     same = {(e["question_id"], e["paraphrase"], e["text"]) for e in bench.events(bench.run_id, "response") if e["step"] == 4}
     assert {(e["question_id"], e["paraphrase"], e["text"]) for e in answers} == same
 
 
-def test_what_the_hub_does_not_give_is_said_with_the_fix(bench: Workbench, repositories: dict[str, Path]) -> None:
+def test_what_the_hub_does_not_give_is_said_with_the_fix(
+    bench: Workbench, repositories: dict[str, Path], say: Callable[..., Any]
+) -> None:
     asked = str(question_file(bench.root, "general"))
     with HubServer(repositories, gated=("somebody/gated",)) as hub:
         for target, said, fix in (
@@ -83,30 +104,24 @@ def test_what_the_hub_does_not_give_is_said_with_the_fix(bench: Workbench, repos
             ("somebody/pickles", "safetensors", "another id"),
             (f"{ADAPTER}/nowhere", "neither an adapter", f"{ADAPTER}/checkpoints/step-2"),
         ):
-            code, error, _ = run(bench, hub.address, "evaluate", target, "--questions", asked, "--no-judge", "--plan")
+            code, error = say(hub.address, "evaluate", target, "--questions", asked, "--no-judge", "--plan")
             assert code == 2, target
             assert said in error["error"], (target, error)
             assert fix in error["hint"], (target, error)
-        address = hub.address
-    for environment, said in (({}, "cannot be reached"), ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE")):
-        code, error, _ = run(bench, address, "evaluate", ADAPTER, "--questions", asked, "--plan", **environment)
+    for offline, said in ((False, "cannot be reached"), (True, "HF_HUB_OFFLINE")):
+        code, error = say(hub.address, "evaluate", ADAPTER, "--questions", asked, "--plan", offline=offline)
         assert (code, said in error["error"], "hf download" in error["hint"]) == (2, True, True), error
 
 
-def test_the_command_says_what_it_would_ask_and_what_it_cannot(bench: Workbench) -> None:
-    nowhere = "http://127.0.0.1:1"
-    code, document, _ = run(bench, nowhere, "evaluate", bench.run_id)
+def test_the_command_says_what_it_would_ask_and_what_it_cannot(bench: Workbench, say: Callable[..., Any]) -> None:
+    code, document = say("http://127.0.0.1:1", "evaluate", bench.run_id)
     assert (code, document["runs"], document["answers"], document["answers_there"]) == (0, [], 0, 12)
-    code, document, _ = run(bench, nowhere, "evaluate", f"{bench.run_id}@9", "--samples", "2")
+    code, document = say("http://127.0.0.1:1", "evaluate", f"{bench.run_id}@9", "--samples", "2")
     assert (code, "2, 4" in document["hint"]) == (2, True)
-    code, document, _ = run(bench, nowhere, "evaluate", bench.run_id, "--no-judge", "--judge", "organism")
-    assert code == 2
+    assert say("http://127.0.0.1:1", "evaluate", bench.run_id, "--no-judge", "--judge", "organism")[0] == 2
 
 
 def test_a_job_gives_the_command_that_queues_it_again(bench: Workbench) -> None:
-    from em_core.evaluate_job import Wanted, command, wanted_of
-    from em_core.supervisor import evaluate
-
     queued = evaluate.queue(bench.home, Wanted(bench.run_id, samples=3), start=False)
     told = evaluate_job.read_job(bench.home.run_dir(queued.run_id)).told
     again = wanted_of(told)

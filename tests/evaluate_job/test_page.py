@@ -1,0 +1,46 @@
+"""Evaluate only, on the page Run: what it would ask, the command, and the start."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from em_core.store.publish import publish
+from em_core.supervisor.evidence import list_runs
+from tests.app.visiting import button, said, visit
+from tests.evaluate_job.conftest import Workbench
+
+
+def open_form(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page of the run with the form open, as after a click on its button."""
+    publish(bench.home)
+    app = visit(bench.home, monkeypatch, "run", run_id=bench.run_id)
+    assert not app.multiselect  # nothing is looked at before it is opened
+    app.session_state[f"evaluate-{bench.run_id}"] = True
+    app.run()
+    return app
+
+
+def test_the_form_tells_what_is_missing_and_queues_it(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_form(bench, monkeypatch)
+    assert "nothing is missing; 12 are there already" in said(app)
+    assert button(app, "Start").disabled
+    (samples,) = [each for each in app.number_input if each.label == "Answers per wording"]
+    samples.set_value(3).run()
+    assert "24 to sample: 8 at step 0, 8 at step 2, 8 at step 4; 12 are there already" in said(app)
+    steps = next(each for each in app.multiselect if each.label == "Checkpoints")
+    steps.set_value([4]).run()
+    assert f"evaluate {bench.run_id}@4 --questions" in said(app)
+    button(app, "Start").click().run()
+    assert not app.exception
+    (job,) = [status for status in list_runs(bench.home) if status.kind == "evaluate"]
+    assert job.state == "queued"
+    assert job.run_id in said(app)
+
+
+def test_a_run_at_work_says_so_instead_of_a_form(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_form(bench, monkeypatch)
+    (bench.run_dir / "spec.json").rename(bench.run_dir / "spec.gone")
+    app.run()
+    assert not app.exception
+    assert not app.multiselect  # without its spec it is nobody's to evaluate
