@@ -31,9 +31,19 @@ def _launch(bench: Bench, behaviour: str, seed: int = 0) -> str:
     return launch(bench.home, [bench.spec(behaviour, seed)], start=False)[0].run_id
 
 
+def _at_work(bench: Bench, behaviour: str) -> str:
+    """A run whose worker has begun, under a supervisor that has gone: starting takes its time on a busy machine."""
+    supervisor = bench.supervise(hang_s=0)
+    run_id = _launch(bench, behaviour)
+    bench.pid(run_id)
+    supervisor.terminate()
+    supervisor.wait()
+    return run_id
+
+
 def test_silent_worker_is_ended_with_its_stack_in_the_log_and_resumed_once(bench: Bench) -> None:
+    run_id = _at_work(bench, "hang")
     bench.supervise(auto_resume=True, hang_s=0.6, dump_s=0.3, term_s=0.4)
-    run_id = _launch(bench, "hang")
     bench.until(lambda: len(_ends(bench, run_id)) == 2, "both attempts to be ended")
     first, second = _ends(bench, run_id)
     assert (first["state"], first["cause"], first["attempt"]) == ("crashed", "hang", 1)
@@ -48,8 +58,8 @@ def test_silent_worker_is_ended_with_its_stack_in_the_log_and_resumed_once(bench
 
 
 def test_worker_that_ignores_sigterm_is_killed(bench: Bench) -> None:
+    run_id = _at_work(bench, "stubborn")
     bench.supervise(hang_s=0.5, dump_s=0.1, term_s=0.3)
-    run_id = _launch(bench, "stubborn")
     bench.until(lambda: bench.status(run_id).recorded, "the end")
     assert bench.status(run_id).cause == "hang"
     assert "sent SIGTERM" in bench.log()
@@ -57,10 +67,10 @@ def test_worker_that_ignores_sigterm_is_killed(bench: Bench) -> None:
 
 
 def test_worker_that_reads_and_writes_without_a_word_is_not_hung(bench: Bench) -> None:
-    bench.supervise(hang_s=0.8, dump_s=0.1, term_s=0.1)
-    run_id = _launch(bench, "busy")
+    run_id = _at_work(bench, "busy")
     pid = bench.pid(run_id)
-    time.sleep(2.5)
+    bench.supervise(hang_s=1.0, dump_s=0.1, term_s=0.1)
+    time.sleep(3)
     assert bench.pid(run_id) == pid
     control.stop(bench.home, run_id)
     bench.until(lambda: bench.status(run_id).state == "stopped", "it to stop")
@@ -144,8 +154,8 @@ def test_silence_is_measured_by_what_the_supervisor_saw_not_by_file_times(bench:
 
 
 def test_next_supervisor_knows_why_the_last_one_ended_a_worker(bench: Bench) -> None:
+    run_id = _at_work(bench, "stubborn")
     supervisor = bench.supervise(hang_s=0.5, dump_s=0.0, term_s=600)
-    run_id = _launch(bench, "stubborn")
     bench.until(lambda: "sent SIGTERM" in bench.log(), "the first signal")
     supervisor.kill()
     supervisor.wait()
