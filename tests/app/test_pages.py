@@ -123,7 +123,8 @@ def test_an_identical_run_is_said_and_launching_queues_exactly_one(empty, monkey
 def test_live_shows_the_queue_and_a_stop_needs_a_second_click(empty, monkeypatch):
     (started,) = launch(empty, read_spec("organism"), start=False)
     app = visit(empty, monkeypatch, "live")
-    assert "queued" in said(app)
+    assert "Queue: 1 run" in said(app)
+    app.selectbox(key="queue-run").select(started.run_id).run()
     app.button(key=f"keep-{started.run_id}").click().run()
     assert not app.exception
     assert "stopped" in said(visit(empty, monkeypatch, "live"))

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from em_core.home import Home
-from em_core.specs_io import read_spec
-from em_core.supervisor.launch import launch
+from em_core import requests
 from tests.app import synthetic
+from tests.app.live_home import LiveHome
 from tests.browser.conftest import Tabs, assert_no_error, serve, settle, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -56,22 +55,26 @@ def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(addr
 
 
 def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run(tmp_path: Path, browser: Tabs) -> None:
-    launch(Home(tmp_path), read_spec("organism"), start=False)
+    made = LiveHome(tmp_path)
+    run_id = made.at_work()
     with serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.goto(address)
-        settle(page)
         page.goto(f"{address}/live")
         settle(page)
-        page.get_by_role("button", name="Stop").click()
+        card = page.locator(f".st-key-run-{run_id}")
+        card.get_by_role("button", name="Stop").click()
         keep = page.get_by_role("button", name="Stop and save a checkpoint")
         expect(keep).to_be_visible()
         page.wait_for_timeout(5000)
         keep.click()
+        expect(card.get_by_text("stopping").first).to_be_visible(timeout=20_000)
+        assert requests.asked(made.home.run_dir(run_id)) == "stop"
+        made.finish(run_id, "stopped", cause="user", reason="stopped at step 250")
         expect(page.get_by_text("Nothing is running")).to_be_visible(timeout=20_000)
-        expect(page.get_by_text("stopped before it began")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("stopped at step 250")).to_be_visible(timeout=20_000)
         assert_no_error(page)
         page.close()
+    made.end()
 
 
 def test_the_first_visit_after_a_restart_may_be_any_page(tmp_path: Path, browser: Tabs) -> None:
