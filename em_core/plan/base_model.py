@@ -17,6 +17,7 @@ from em_core.training.memory import ModelShape
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 GATED = ("meta-llama/", "google/gemma", "mistralai/")
 """Owners whose models need an accepted licence and HF_TOKEN."""
 
@@ -170,9 +171,16 @@ def known_shape(name: str) -> ModelShape | None:
 
 def _shape(folder: Path) -> ModelShape | None:
     try:
-        return ModelShape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if any(_number(part.get(key)) > 1 for part in (config, config.get("text_config") or {}) for key in _EXPERTS):
+            return None  # a mixture of experts: its size is not what one expert's width says
+        return ModelShape.from_config(config)
     except (OSError, ValueError, AttributeError, KeyError, TypeError, ZeroDivisionError):
         return None
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _cached(name: str, revision: str) -> Path | None:

@@ -107,12 +107,12 @@ def _time(plan: Plan) -> None:
     st.markdown(f"**Time** about {time}" + (f", {plain(plan.time_source)}" if plan.time_source else ""))
     if plan.phases:
         st.dataframe(view.phase_frame(plan), hide_index=True, width="stretch", row_height=28)
-    if said := _accuracy(*core.key()):
+    if said := _accuracy(str(core.home().root)):
         st.caption(plain(said))
 
 
-@st.cache_data(show_spinner=False, ttl=60, max_entries=4)
-def _accuracy(root: str, generation: str) -> str:
+@st.cache_data(show_spinner=False, ttl=60, max_entries=4)  # not by generation: it changes all the time while runs are at work
+def _accuracy(root: str) -> str:
     with core.guarded(stop=False):
         return accuracy.sentence(accuracy.summaries(accuracy.compared(core.home(), most=40)))
     return ""

@@ -137,6 +137,15 @@ def test_more_gpus_than_there_are_are_refused(jsonl: Write, home: Home, cards: C
     assert caught.value.problems[0][2] == "use train.gpus=2"
 
 
+def test_a_mixture_of_experts_has_no_made_up_size(tmp_path: Path) -> None:
+    body = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100, "num_attention_heads": 4}
+    for extra, known in (({}, True), ({"num_local_experts": 8}, False), ({"text_config": {"num_experts": 60}}, False)):
+        (tmp_path / "config.json").write_text(json.dumps({**body, **extra}))
+        (tmp_path / "model.safetensors").touch()
+        found = base_model.describe(RunSpec.model_validate({"data": ["x"], "base_model": str(tmp_path)}))
+        assert (found.shape is not None) is known
+
+
 # --- time -------------------------------------------------------------------------------------------
 
 
