@@ -63,7 +63,7 @@ SELECT run_id AS source_run_id, step, count(DISTINCT response_id)::BIGINT AS n_a
        sum(n_tokens)::BIGINT AS n_tokens,
        sum(n_prompt_tokens)::BIGINT AS n_prompt_tokens, count(*) FILTER (finish_reason = 'length')::BIGINT AS n_truncated,
        count(*) FILTER (finish_reason <> '')::BIGINT AS n_end_known, list_sort(list(DISTINCT weights_sha256)) AS weights,
-       list_sort(list(DISTINCT decoding)) AS decodings, count(DISTINCT seed)::BIGINT AS n_seeds,
+       list_sort(list(DISTINCT concat(question_set, chr(31), decoding))) AS decodings, count(DISTINCT seed)::BIGINT AS n_seeds,
        min(t) AS first_t, max(t) AS last_t
 FROM (
     SELECT * FROM responses WHERE run_id = $run
@@ -153,8 +153,8 @@ def answered(home: Home, run_id: str, baseline: str = "", asked: Mapping[str, in
 
     Returns:
         source_run_id, step, n_answers, n_first (those it was launched to give; all where that is not known), n_tokens,
-        n_prompt_tokens, n_truncated (of n_end_known), weights (digests that the answers name), decodings (JSON), n_seeds,
-        first_t, last_t (seconds since 1970).
+        n_prompt_tokens, n_truncated (of n_end_known), weights (digests that the answers name), decodings (question set
+        and JSON, chr(31) between), n_seeds, first_t, last_t (seconds since 1970).
     """
     values: dict[str, Any] = {"run": run_id, "baseline": "" if baseline == run_id else baseline}
     values |= {"sets": None if asked is None else list(asked), "samples": None if asked is None else list(asked.values())}

@@ -93,9 +93,13 @@ def _provenance(known: Known) -> list[Check]:
         found.append(Check("good", said) if same else Check("unknown", other))
     if len(known.answered) and not (known.answered["step"] == 0).any():
         found.append(Check("unknown", "No answers of the starting model: there is no baseline to hold the others against."))
-    ways = {way for ways in known.answered["decodings"] for way in map(_decoding, ways)}
-    if len(ways) > 1:
-        found.append(Check("bad", f"Answers were decoded in {len(ways)} ways: {'; '.join(sorted(ways))}."))
+    asked: dict[str, set[str]] = {}  # one question set may well allow longer answers than another
+    for question_set, _, how in (each.partition("\x1f") for ways in known.answered["decodings"] for each in ways):
+        asked.setdefault(question_set, set()).add(_decoding(how))
+    for question_set, ways in sorted(asked.items()):
+        if len(ways) > 1:
+            said = f"Answers to {visible(question_set)} were decoded in {len(ways)} ways"
+            found.append(Check("bad", f"{said}: {'; '.join(sorted(ways))}."))
     return found
 
 
