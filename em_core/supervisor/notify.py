@@ -26,6 +26,7 @@ from em_core.home import Home
 from em_core.private_paths import shortened
 from em_core.supervisor.evidence import RunStatus
 from em_core.view.inert import one_line
+from em_core.view.live_words import reached
 from em_core.view.run_words import short
 
 log = logging.getLogger("em_core.supervisor")
@@ -59,8 +60,8 @@ def message(status: RunStatus) -> dict[str, Any]:
     """
     known = KNOWN.get(status.cause)
     reason = one_line(shortened(short(status.reason)), 300)
-    steps = f"step {status.step or 0}" + (f" of {status.total_steps}" if status.total_steps else "")
-    text = f"{one_line(status.label or status.run_id, 100)}: {status.state} at {steps}"
+    steps = reached(status.kind, status.step, status.total_steps)
+    text = f"{one_line(status.label or status.run_id, 100)}: {status.state}" + (f" at {steps}" if steps else "")
     if known is not None and status.state != "finished":
         text += f", {known.title}"
     if reason and status.state != "finished":

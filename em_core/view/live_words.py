@@ -118,6 +118,13 @@ def time_left(state: str, eta_s: float | None) -> str:
     return "time left not known yet" if eta_s is None else f"about {duration(eta_s)} left"
 
 
+def reached(kind: str, step: int | None, total_steps: int | None) -> str:
+    """``step 120 of 400``; empty for a job that does not train."""
+    if kind != "train":
+        return ""
+    return f"step {step or 0:,}" + (f" of {total_steps:,}" if total_steps else "")
+
+
 def attempts(found: list[tuple[int, int | None]]) -> str:
     """Attempts with the step each went on from: ``attempt 2, from step 120``; empty for a first one."""
     if not found or found[-1][0] <= 1:

@@ -41,9 +41,9 @@ def show(ended: Sequence[RunStatus]) -> None:
 
 def _said(status: RunStatus) -> dict[str, str]:
     why = live_words.title_of(status.cause, status.state)
-    steps = f"step {status.step or 0}" + (f" of {status.total_steps}" if status.total_steps else "")
+    steps = live_words.reached(status.kind, status.step, status.total_steps)
     return {
         "id": f"{status.run_id}@{status.attempt}",
         "title": f"Run {status.state}" + (f": {why}" if why else ""),
-        "body": f"{one_line(status.label or status.run_id, 80)}, {steps}",
+        "body": one_line(status.label or status.run_id, 80) + (f", {steps}" if steps else ""),
     }

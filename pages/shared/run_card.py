@@ -58,9 +58,9 @@ def ended(status: RunStatus) -> None:
     with st.container(border=True, key=f"ended-{status.run_id}"):
         heading(status)
         when = datetime.datetime.fromtimestamp(status.last_event_t or status.created_t).strftime("%d %b %Y, %H:%M")
-        steps = f"step {status.step or 0:,}" + (f" of {status.total_steps:,}" if status.total_steps else "")
-        tries = f" · attempt {status.attempt}" if status.attempt > 1 else ""
-        st.caption(f"{when} · {steps}{tries}")
+        tries = f"attempt {status.attempt}" if status.attempt > 1 else ""
+        steps = live_words.reached(status.kind, status.step, status.total_steps)
+        st.caption(" · ".join(filter(None, [when, steps, tries])))
         if status.reason:
             st.code(short(status.reason), language=None, wrap_lines=True)
         if what := live_words.next_step(status.cause, status.state, status.hint):

@@ -116,6 +116,10 @@ def test_an_end_is_told_in_words_and_in_fields(home: Home, receiver: Receiver) -
     assert "smaller micro-batch" in body["next_step"]
 
 
+def test_of_a_job_that_does_not_train_no_step_is_told() -> None:
+    assert notify.message(status("evaluate-a", kind="evaluate"))["text"] == "evaluate-a: finished"
+
+
 def test_each_end_is_told_once_also_after_a_restart_and_again_when_a_resumed_run_ends(
     home: Home, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
