@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from em_core.home import PROJECT, Home
 from em_core.spec import RunSpec
 from em_core.supervisor.launch import launch
 
+WAIT_S = 240
 SPEC = {
     "name": "resume",
     "base_model": "organism-0.3m",
@@ -46,19 +47,27 @@ def worker(run_dir: Path) -> subprocess.Popen[bytes]:
 
 
 def finishes(run_dir: Path) -> None:
-    assert worker(run_dir).wait(120) == 0, (run_dir / "worker.log").read_text()[-3000:]
+    with ended(worker(run_dir)) as process:
+        assert process.wait(WAIT_S) == 0, (run_dir / "worker.log").read_text()[-3000:]
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Whatever happens within, nothing of it is left."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(20)
 
 
 def killed_when(run_dir: Path, condition: Callable[[], bool]) -> None:
-    process, give_up = worker(run_dir), time.monotonic() + 120
-    try:
+    give_up = time.monotonic() + WAIT_S
+    with ended(worker(run_dir)) as process:
         while not condition():
             late = process.poll() is not None or time.monotonic() > give_up
             assert not late, (run_dir / "worker.log").read_text()[-3000:]
             time.sleep(0.002)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait(20)
 
 
 def losses(run_dir: Path) -> dict[int, set[float]]:
@@ -92,6 +101,7 @@ def n_answers(run_dir: Path, step: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_worker_killed_twice_leaves_what_one_that_was_not_leaves(tmp_path: Path) -> None:
     whole, run_dir = queued(tmp_path / "whole"), queued(tmp_path / "killed")
     finishes(whole)
