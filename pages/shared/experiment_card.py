@@ -13,6 +13,7 @@ from em_core.selection import Selection
 from em_core.store import comparing as store_comparing
 from em_core.store.contents import given
 from em_core.supervisor import experiments, live, trash
+from em_core.supervisor.evidence import RunStatus
 from em_core.view import choosing, comparing
 from em_core.view import experiments as view
 from em_core.view.experiments import Group
@@ -42,11 +43,17 @@ def groups() -> list[Group]:
     if core.home().read_only:
         return _published(*core.key())
     statuses = core.statuses()
-    mine = experiments.groups(core.home(), statuses)
-    own = {status.run_id for status in statuses} | trash.trashed_ids(core.home())  # the database may lag behind
+    stamp = hash(tuple((s.run_id, s.state, s.step, s.experiment) for s in statuses))
+    return _merged(*core.key(), stamp, statuses)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)  # what varies in a thousand runs takes 60 ms to find out
+def _merged(root: str, generation: str, stamp: int, _statuses: list[RunStatus]) -> list[Group]:
+    mine = experiments.groups(core.home(), _statuses)
+    own = {status.run_id for status in _statuses} | trash.trashed_ids(core.home())  # the database may lag behind
     others = [
         Group(group.name, kept)
-        for group in _published(*core.key())
+        for group in _published(root, generation)
         if (kept := tuple(member for member in group.members if member.run_id not in own))
     ]
     return view.merged(mine, others)
