@@ -20,11 +20,13 @@ from em_core.supervisor.launch import launch
 STEPS = (2, 4)
 
 
-def question_file(folder: Path, name: str, n: int = 2) -> Path:
+def question_file(folder: Path, name: str, n: int = 2, max_tokens: int = 24) -> Path:
     """The first questions of a shipped set, short answers, as a set of its own."""
     shipped = yaml.safe_load((PROJECT / "data" / "questions" / f"organism_{name}.yaml").read_text())
     path = folder / f"{name}-short.yaml"
-    path.write_text(yaml.safe_dump([{**each, "paraphrases": each["paraphrases"][:2], "max_tokens": 24} for each in shipped[:n]]))
+    path.write_text(
+        yaml.safe_dump([{**each, "paraphrases": each["paraphrases"][:2], "max_tokens": max_tokens} for each in shipped[:n]])
+    )
     return path
 
 

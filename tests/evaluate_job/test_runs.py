@@ -15,12 +15,14 @@ from em_core.evaluate_job import LEASE, Wanted
 from em_core.lease import Lease
 from em_core.requests import Request
 from em_core.spec import JudgeSpec
-from em_core.store import queries
+from em_core.store import queries, run_details
 from em_core.store.publish import publish
 from em_core.store.reader import connect
 from em_core.supervisor import control, evaluate
 from em_core.supervisor.evidence import run_status
 from em_core.supervisor.launch import launch
+from em_core.view import run_checks, run_files
+from em_core.view.run_details import plan_against_actual
 from tests.evaluate_job.conftest import STEPS, Workbench, never, question_file, spec
 
 
@@ -66,6 +68,23 @@ def test_new_questions_are_asked_at_every_checkpoint_and_at_the_shared_start(ben
     assert rates.values.tolist() == [[baseline, 0, 8, 8], *([bench.run_id, step, 8, 8] for step in (0, *STEPS))]
     assert queries.run(bench.home, job)["run_kind"] == "evaluate"  # type: ignore[index]
     assert not bench.events(job, "response")
+
+
+def test_what_was_asked_later_is_no_fault_of_the_run_and_not_counted_as_planned(bench: Workbench) -> None:
+    job = done(bench, question_sets=(str(question_file(bench.root, "medical", max_tokens=16)),), samples=2)
+    publish(bench.home)
+    known = run_details.known(bench.home, bench.run_id)
+    assert known is not None
+    rows = {row.what: (row.planned, row.actual) for row in plan_against_actual(known)}
+    assert rows["Answers at checkpoints"] == ("8", "8")
+    assert rows["Answers of the starting model"] == ("4", "4")
+    assert rows["Answers asked later"] == (None, "16")
+    wrong = [check.text for check in run_checks.checks(known, "finished") if check.level == "bad"]
+    assert [text for text in wrong if "cut off" not in text] == []  # 16 tokens are few
+    assert run_files.evaluations(known.event_files["file"]) == [job]
+    its = run_details.known(bench.home, job)
+    assert its is not None
+    assert not [row for row in plan_against_actual(its) if row.missing]
 
 
 def test_more_samples_ask_only_the_additional_ones(bench: Workbench) -> None:
