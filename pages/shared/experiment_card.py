@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -220,8 +221,8 @@ _NUMBERS = {
 }  # fmt: skip
 
 
-def _config() -> dict[str, object]:
-    shares = {name: st.column_config.NumberColumn(label, format="percent") for name, label in _SHARES.items()}
+def _config() -> dict[str, Any]:
+    shares: dict[str, Any] = {name: st.column_config.NumberColumn(label, format="percent") for name, label in _SHARES.items()}
     return {**shares, **_NUMBERS, "question_set": "Questions", "in_domain": "In domain"}
 
 

@@ -84,7 +84,8 @@ class Picker:
 
     def _values(self, path: str, label: str) -> Axis:
         field = next(each for each in form.fields() if each.path == path)
-        start, about = self._start[path], {"help": plain(field.help)}
+        start: Any = self._start[path]
+        about: dict[str, Any] = {"help": plain(field.help)}
         options = list(field.choices) or fields.suggestions().get(path, [])
         if field.kind == "flag":
             chosen = st.multiselect(label, ["yes", "no"], ["yes" if start else "no"], **about, **self._key(path))
