@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -109,12 +108,3 @@ def check_unchanged(owner: Owner, sets: list[QuestionSet]) -> None:
                 f"{each.path}: is not what {owner.run_dir.name} was asked as {each.name!r} ({each.hash[:8]}, then {before[:8]})",
                 "put the file back as it was, or give the changed one another name",
             )
-
-
-def data_sources(owner: Owner) -> list[dict[str, Any]]:
-    """The training data that the run wrote down, one object a part."""
-    try:
-        found = json.loads(owner.created.get("data_sources") or "[]")
-    except ValueError:
-        return []
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
