@@ -14,7 +14,7 @@ from typing import Any
 
 from em_core.errors import EMError, ManyProblems
 from em_core.home import Home
-from em_core.plan import Plan, base_model
+from em_core.plan import Plan
 from em_core.plan import plan as plan_one
 from em_core.plan import validate as validate_one
 from em_core.spec import RunSpec
@@ -49,6 +49,7 @@ class Total:
         disk_free_gib: Free disk space of the home.
         memory_gib: The largest run's peak; None where one is not known.
         memory_free_gib: Memory there is.
+        n_too_big: Runs that need more memory than there is.
         device: Where they would run.
         warnings: What is likely to disappoint, each said once.
     """
@@ -67,6 +68,7 @@ class Total:
     disk_free_gib: float
     memory_gib: float | None
     memory_free_gib: float
+    n_too_big: int
     device: str
     warnings: tuple[str, ...]
 
@@ -88,6 +90,8 @@ class Total:
             f"  time {time} on {self.device}",
             f"  disk {self.disk_gib:,.2f} GiB of {self.disk_free_gib:,.1f} GiB free",
         ]
+        if self.n_too_big:
+            lines.append(f"  {self.n_too_big:,} of them need more memory than there is")
         return "\n".join(lines)
 
 
@@ -127,7 +131,7 @@ def total(specs: Sequence[RunSpec], home: Home | None = None, most: int = MOST_P
         return (add([low for low, _ in known]), add([high for _, high in known])) if len(known) == len(values) else None
 
     plans = [each for each, _ in planned]
-    downloads = [base_model.describe(group[0]).size_on_disk / 2**30 for group in chosen]  # once for all runs of that model
+    downloads = [each.disk_split.get("download", 0.0) for each in plans]  # once for all runs of that model
     times, costs = [each.time_s for each in plans], [_cost(each) for each in plans]
     memory = [each.memory_gib for each in plans if each.memory_gib is not None]
     known = [each for each in times if each is not None]
@@ -147,6 +151,7 @@ def total(specs: Sequence[RunSpec], home: Home | None = None, most: int = MOST_P
         disk_free_gib=min(each.disk_free_gib for each in plans),
         memory_gib=max(memory) if memory else None,
         memory_free_gib=min(each.memory_free_gib for each in plans),
+        n_too_big=round(add([each.fit == "too_big" for each in plans])),
         device=plans[0].device,
         warnings=tuple(dict.fromkeys(warning for each in plans for warning in each.warnings)),
     )

@@ -229,6 +229,8 @@ def _plan(total: Total) -> None:
         st.caption(
             f":material/info: {total.n_planned} of {total.n_kinds} kinds of run were planned, the sums estimated from these."
         )
+    if total.n_too_big:
+        st.warning(f"{total.n_too_big:,} of these runs need more memory than there is.", icon=":material/memory:")
     if total.disk_gib > total.disk_free_gib:
         st.warning("Together they need more disk than is free.", icon=":material/warning:")
     for warning in total.warnings:

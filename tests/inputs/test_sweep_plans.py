@@ -87,6 +87,7 @@ def test_the_sum_is_the_sum_of_the_plans(tmp_path):
     assert total.disk_gib == pytest.approx(sum(plan.disk_gib for plan in plans), rel=0.02)
     assert total.cost_usd == (0.0, 0.0)
     assert "12 runs" in total.text()
+    assert total.n_too_big == 0
 
 
 def test_many_kinds_are_estimated_from_some_and_it_says_so(tmp_path):
