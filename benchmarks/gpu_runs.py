@@ -164,18 +164,26 @@ def out_of_memory(bench: Bench, rows: int, n_words: int, left_gib: float) -> Non
             hog.wait()
 
 
-def side_by_side(bench: Bench) -> None:
-    """Two runs at once on one GPU; then one alone, for its pace."""
+def side_by_side(bench: Bench, compare: bool) -> None:
+    """Two runs at once on one GPU; then, to compare the pace, one alone."""
     pair = bench.queue(bench.spec("side-a", seed=1), bench.spec("side-b", seed=2))
     bench.until(lambda: all(bench.status(run_id).active for run_id in pair), 120)
     seen = machine.usage()
     bench.wait(*pair)
     for gpu in seen:
-        show({"gpu": gpu.name, "used_gib": round(gpu.total_gib - gpu.free_gib, 1), "processes": [process.pid for process in gpu.processes]})
-    both = [bench.facts(run_id) for run_id in pair]
-    (alone,) = bench.queue(bench.spec("alone", seed=3))
-    bench.wait(alone)
-    for facts in (*both, bench.facts(alone)):
+        show(
+            {
+                "gpu": gpu.name,
+                "used_gib": round(gpu.total_gib - gpu.free_gib, 1),
+                "processes": [process.pid for process in gpu.processes],
+            }
+        )
+    runs = [*pair]
+    if compare:
+        runs += bench.queue(bench.spec("alone", seed=3))
+        bench.wait(runs[-1])
+    for run_id in runs:
+        facts = bench.facts(run_id)
         show({**facts, "losses": facts["losses"][-1:]})
 
 
@@ -225,8 +233,9 @@ def main() -> int:
     parser.add_argument("--part", choices=["oom", "side", "resume", "gpus"], nargs="+", required=True)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rows", type=int, default=32, help="rows of the micro-batch that is too large")
-    parser.add_argument("--left-gib", type=float, default=38.0, help="memory that the other program leaves")
+    parser.add_argument("--left-gib", type=float, default=60.0, help="memory that the other program leaves")
     parser.add_argument("--words", type=int, default=1800, help="words of its longest rows")
+    parser.add_argument("--pair-only", action="store_true", help="side: leave out the run that is alone")
     parser.add_argument("--gpus", type=int, default=2)
     args = parser.parse_args()
     args.home.mkdir(parents=True, exist_ok=True)
@@ -236,7 +245,7 @@ def main() -> int:
         if part == "oom":
             out_of_memory(bench, args.rows, args.words, args.left_gib)
         elif part == "side":
-            side_by_side(bench)
+            side_by_side(bench, not args.pair_only)
         elif part == "resume":
             resumed(bench)
         else:
