@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from em_core import questions
+from em_core import alive, questions
 from em_core.errors import EMError
 from em_core.events import EventWriter, read_events
 from em_core.health import HealthRules
@@ -251,7 +251,8 @@ class Evaluation:
             self._state("judge", "skipped", "no judges")
             return
         self._state("judge", "running")
-        failures = self._pipeline.finish()
+        with alive.beating(self._run_dir):
+            failures = self._pipeline.finish()
         for failure in failures:
             self._state("judge", "failed", f"{failure.judge_id}: {failure.message}", failure.hint)
         if not failures:
