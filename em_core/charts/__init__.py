@@ -27,6 +27,8 @@ from em_core.charts import _export, _panels
 from em_core.errors import BadInput, WorkFailed
 
 NOT_PLUGINS: tuple[str, ...] = ("frame", "palette")
+OTHERS: tuple[str, ...] = ("memory_bars",)
+"""Charts that show something else than results (a plan): a page draws them, `plot` and the Gallery do not list them."""
 PICK = "pick"
 """Name of the selection in charts whose points can be clicked (`frame.picking`)."""
 SUFFIXES = (".html", ".svg", ".png", ".json")
@@ -48,8 +50,8 @@ class ChartModule(Protocol):
 
 
 def names() -> list[str]:
-    """Names of all charts."""
-    return plugins.names(__name__)
+    """Names of all charts of results."""
+    return [name for name in plugins.names(__name__) if name not in OTHERS]
 
 
 def load(name: str) -> ChartModule:

@@ -87,6 +87,11 @@ class Tabs:
         page.emulate_media(color_scheme=color_scheme)
         return page
 
+    def apart(self, address: str) -> BrowserContext:
+        """A context of its own at an address (permissions, scripts, other storage); to be closed by who asked for it."""
+        assert self._context.browser is not None
+        return self._context.browser.new_context(base_url=address, viewport={"width": 1440, "height": 1000})
+
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Tabs]:

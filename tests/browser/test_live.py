@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests import chromium
 from tests.app.live_home import LiveHome
-from tests.browser.conftest import assert_fits, assert_no_error, serve, settle, shoot
+from tests.browser.conftest import Tabs, assert_fits, assert_no_error, serve, settle, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -40,13 +39,12 @@ def live(tmp_path: Path) -> Iterator[LiveHome]:
 
 
 @pytest.fixture
-def context(live: LiveHome) -> Iterator[BrowserContext]:
-    with serve(live.home.root, EM_NO_SUPERVISOR="1", EM_NO_DEMO="1") as address, sync_playwright() as playwright:
-        opened = chromium.open_browser(playwright)
-        made = opened.new_context(base_url=address, viewport={"width": 1440, "height": 1000})
+def context(live: LiveHome, browser: Tabs) -> Iterator[BrowserContext]:
+    with serve(live.home.root, EM_NO_SUPERVISOR="1", EM_NO_DEMO="1") as address:
+        made = browser.apart(address)
         made.add_init_script(RECORD)
         yield made
-        opened.close()
+        made.close()
 
 
 def tab(context: BrowserContext) -> Page:

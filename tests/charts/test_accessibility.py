@@ -84,7 +84,7 @@ def test_series_of_judges_differ_for_normal_sight_and_the_first_two_for_every_si
         assert distance(*palette.SERIES[:2], sight) >= APART
 
 
-@pytest.mark.parametrize("name", charts.names())
+@pytest.mark.parametrize("name", [*charts.names(), *charts.OTHERS])
 def test_letters_of_a_file_are_large_enough(name: str, tmp_path) -> None:
     text = charts.save(charts.load(name).chart(made(name, "typical")), tmp_path / "x.svg").read_text()
     sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)px"', text)]

@@ -61,7 +61,7 @@ def made(name, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", charts.names())
+@pytest.mark.parametrize("name", [*charts.names(), *charts.OTHERS])
 def test_every_chart_renders_to_svg(name, size, tmp_path):
     module = charts.load(name)
     drawn = module.chart(made(name, size))
@@ -72,7 +72,7 @@ def test_every_chart_renders_to_svg(name, size, tmp_path):
         assert "yet" in text
 
 
-@pytest.mark.parametrize("name", charts.names())
+@pytest.mark.parametrize("name", [*charts.names(), *charts.OTHERS])
 def test_a_missing_column_is_named(name):
     module = charts.load(name)
     with pytest.raises(BadInput, match=module.COLUMNS[-1]):
@@ -92,7 +92,7 @@ def tooltips(node):
             yield from tooltips(each)
 
 
-@pytest.mark.parametrize("name", charts.names())
+@pytest.mark.parametrize("name", [*charts.names(), *charts.OTHERS])
 def test_no_line_of_a_tooltip_takes_the_place_of_another(name):
     """Vega-Lite makes one object of a tooltip, with titles as keys."""
     for titles in tooltips(charts.specification(charts.load(name).chart(made(name, "typical")))):

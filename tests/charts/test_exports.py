@@ -39,7 +39,7 @@ def attacked(name: str) -> dict:
     return _export.for_paper(charts.load(name).chart(hostile(name)))
 
 
-@pytest.mark.parametrize("name", charts.names())
+@pytest.mark.parametrize("name", [*charts.names(), *charts.OTHERS])
 def test_hostile_names_are_inert_in_a_drawing(name: str) -> None:
     text = _export.as_svg(attacked(name)).decode()
     root = ElementTree.fromstring(text)  # well-formed: no control characters, nothing unescaped
@@ -50,7 +50,7 @@ def test_hostile_names_are_inert_in_a_drawing(name: str) -> None:
     assert float(root.attrib["width"]) < 2500, "a long name makes the drawing wide"
 
 
-@pytest.mark.parametrize("name", charts.names())
+@pytest.mark.parametrize("name", [*charts.names(), *charts.OTHERS])
 def test_nothing_is_cut_off_at_the_edges(name: str) -> None:
     """What is cut off would have pixels in the outermost half of the white margin."""
     picture = np.asarray(Image.open(io.BytesIO(_export.as_png(attacked(name)))).convert("L"))
@@ -61,7 +61,7 @@ def test_nothing_is_cut_off_at_the_edges(name: str) -> None:
     assert edge.min() > 250
 
 
-@pytest.mark.parametrize("name", charts.names())
+@pytest.mark.parametrize("name", [*charts.names(), *charts.OTHERS])
 def test_the_same_frame_gives_the_same_document(name: str) -> None:
     again = _export.for_paper(charts.load(name).chart(hostile(name)))
     assert json.dumps(again, allow_nan=False) == json.dumps(attacked(name), allow_nan=False)

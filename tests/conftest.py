@@ -1,0 +1,22 @@
+"""The order of the test files: the slow ones first, so that both processes of a run end at about the same time."""
+
+from __future__ import annotations
+
+import pytest
+
+SLOW = (
+    "supervisor/test_chaos", "browser/test_every_page", "browser/test_journey", "browser/test_hostile_answers", "cli/test_cli",
+    "browser/test_labelling", "browser/test_live", "browser/test_walk", "cli/test_controlling", "browser/test_pages",
+    "training/test_resume", "ranks/test_ranks", "rejudge/test_batch_job", "evaluate_job/", "training/test_worker_resume",
+    "supervisor/test_full_disk", "supervisor/test_hang", "supervisor/test_faults", "supervisor/test_loop", "judges/test_trouble",
+    "supervisor/test_many_runs", "supervisor/test_", "doctor/", "export/", "training/", "judges/",
+)  # fmt: skip
+"""Files of many seconds, the longest first (`pytest --durations=100`); all others follow in their own order."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        file = item.nodeid.removeprefix("tests/")
+        return next((number for number, start in enumerate(SLOW) if file.startswith(start)), len(SLOW))
+
+    items.sort(key=place)
