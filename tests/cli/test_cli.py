@@ -127,27 +127,6 @@ def test_stop_of_a_finished_run_is_refused(finished: tuple[Command, str]) -> Non
     assert em("stop", run_id).code == 3
 
 
-def test_stop_saves_a_checkpoint_first(em: Command) -> None:
-    launched = em("launch", "organism", "--set", "train.max_steps=2000", "--set", "checkpoints.at_steps=[2000]",
-                  "--set", "evaluation.question_sets=[]", "--json")  # fmt: skip
-    assert launched.code == 0, launched.err
-    run_id = launched.json["runs"][0]
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        row = next(r for r in em("runs", "--json").json if r["run_id"] == run_id)
-        if row["step"]:
-            break
-        time.sleep(0.5)
-    assert em("stop", run_id).code == 0
-    while time.monotonic() < deadline:
-        row = next(r for r in em("runs", "--json").json if r["run_id"] == run_id)
-        if row["state"] == "stopped":
-            break
-        time.sleep(0.5)
-    assert row["state"] == "stopped"
-    assert list((em.home / "runs" / run_id / "checkpoints").glob("step-*/COMPLETE.json"))
-
-
 def test_doctor_names_keys_and_never_shows_them(em: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-value")
     result = em("doctor", "--json")

@@ -47,6 +47,8 @@ def test_save_stop_resume_stop_now_and_retry(em: Command) -> None:
     assert em("stop", run_id).code == 0
     _until(em, run_id, lambda status: status.state == "stopped")
     assert len(list((folder / "events").glob("worker-*.jsonl"))) == 2
+    saved_last = max(int(p.parent.name.removeprefix("step-")) for p in folder.glob("checkpoints/step-*/COMPLETE.json"))
+    assert saved_last > first, "stopping saves a checkpoint first"
     again = em("retry", run_id, "--smaller-batch", "--json")
     assert again.code == 0, again.err
     assert again.json["retry_of"] == run_id

@@ -145,7 +145,10 @@ class OpenAIServer:
 
     @property
     def n_replied(self) -> int:
-        """Completions that were sent whole."""
+        """Completions that were sent whole; waits until what is being answered is counted."""
+        give_up = time.monotonic() + 2
+        while self.in_flight and time.monotonic() < give_up:
+            time.sleep(0.005)
         return len(self.replied)
 
     def __enter__(self) -> OpenAIServer:
