@@ -125,7 +125,7 @@ def x_axis(rows: pd.DataFrame, x: str, log: bool, start: bool = True) -> alt.X:
 
 def _dash() -> alt.StrokeDash:
     legend = alt.Legend(
-        orient="bottom", symbolType="stroke", symbolSize=400, symbolStrokeColor=palette.NEUTRAL, symbolStrokeWidth=2.5
+        orient="bottom", columns=2, symbolType="stroke", symbolSize=400, symbolStrokeColor=palette.NEUTRAL, symbolStrokeWidth=2.5
     )
     return alt.StrokeDash("question_set:N", title="Questions", legend=legend)
 

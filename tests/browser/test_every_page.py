@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from em_core import importing
 from em_core.home import Home
 from tests.app import synthetic
-from tests.browser.conftest import SCHEMES, Scheme, Tabs, assert_fits, assert_no_error, serve, settle, shoot
+from tests.browser.conftest import SCHEMES, Tabs, assert_fits, assert_no_error, serve, settle, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PAGES = {
@@ -36,6 +36,11 @@ def look(page: Page, address: str, name: str, shot: str, *widths: int) -> None:
     """Open one page and make the window so wide, one after the other; it shows no error and fits each."""
     page.set_viewport_size({"width": widths[0], "height": 1000})
     page.goto(f"{address}/{PAGES[name]}")
+    stay(page, name, shot, *widths)
+
+
+def stay(page: Page, name: str, shot: str, *widths: int) -> None:
+    """The same with the page that is open."""
     for width in widths:
         page.set_viewport_size({"width": width, "height": 1000})
         settle(page)
@@ -44,15 +49,15 @@ def look(page: Page, address: str, name: str, shot: str, *widths: int) -> None:
         shoot(page, f"{name}-{'wide' if width > 1000 else 'narrow'}-{shot}")
 
 
-@pytest.mark.parametrize(("scheme", "widths"), SCHEMES.items())
-def test_every_page_shows_without_error_and_fits_its_width(
-    address: str, browser: Tabs, scheme: Scheme, widths: tuple[int, int]
-) -> None:
-    page = browser.new_page(color_scheme=scheme)
+def test_every_page_shows_without_error_and_fits_its_width_light_and_dark(address: str, browser: Tabs) -> None:
+    page = browser.new_page()
     for name in PAGES:
-        look(page, address, name, scheme, *widths)
-        background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
-        assert (max(map(int, re.findall(r"\d+", background)[:3])) < 128) == (scheme == "dark"), background
+        page.goto(f"{address}/{PAGES[name]}")
+        for scheme, widths in SCHEMES.items():
+            page.emulate_media(color_scheme=scheme)  # the open page follows, as when a person's desktop turns dark
+            stay(page, name, scheme, *widths)
+            background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+            assert (max(map(int, re.findall(r"\d+", background)[:3])) < 128) == (scheme == "dark"), background
     page.close()
 
 

@@ -154,6 +154,7 @@ def test_hostile_words_are_marked_as_text(address: str, browser: Tabs, scheme: s
     page.close()
 
 
+@pytest.mark.long
 def test_every_hostile_text_held_against_another_answer_is_text(address: str, browser: Tabs) -> None:
     page = browser.new_page(viewport={"width": 420, "height": 1000})
     watch = Watch(page, address)

@@ -118,6 +118,7 @@ def test_a_megabyte_of_markup_on_one_line_is_inert_and_the_page_stays_usable(
         page.close()
 
 
+@pytest.mark.long
 def test_the_judges_page_fits_every_width_and_scheme(tmp_path: Path, browser: Tabs) -> None:
     made_judges.make_home(tmp_path)
     with serve(tmp_path, EM_NO_SUPERVISOR="1") as address:

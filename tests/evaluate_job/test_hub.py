@@ -92,6 +92,7 @@ def test_an_adapter_on_the_hub_is_seen_queued_and_evaluated_at_one_commit(
     assert {(e["question_id"], e["paraphrase"], e["text"]) for e in answers} == same
 
 
+@pytest.mark.long
 def test_what_the_hub_does_not_give_is_said_with_the_fix(
     bench: Workbench, repositories: dict[str, Path], say: Callable[..., Any]
 ) -> None:

@@ -134,6 +134,7 @@ def test_when_the_launcher_is_killed_its_processes_end_and_the_run_counts_as_hel
     until(lambda: run_status(run_dir).state == "crashed", run_dir, 10)
 
 
+@pytest.mark.long
 def test_when_one_of_them_dies_the_others_are_ended(begin: Any) -> None:
     run_dir, launcher = begin(2, max_steps=2000)
     until(lambda: len(losses(run_dir)) > 2, run_dir)

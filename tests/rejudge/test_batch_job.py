@@ -554,6 +554,7 @@ def test_a_job_killed_again_and_again_pays_for_nothing_twice(home: BareHome, ser
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_job_killed_at_any_point_goes_on_without_paying_twice(tmp_path: Path) -> None:
     tried = []
     with Forks() as forks:

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -280,10 +280,10 @@ def _adapter(home: Home, run_id: str) -> str:
     return found[-1].sha256
 
 
-def run_rounds(chaos: Chaos, n_rounds: int) -> None:
-    """All rounds, one line each."""
+def run_rounds(chaos: Chaos, numbers: Iterable[int]) -> None:
+    """These rounds, one line each; a number decides what is killed."""
     chaos.reference()
-    for number in range(n_rounds):
+    for number in numbers:
         begun = time.monotonic()
         said = chaos.round(number)
         chaos.tally["rounds"] += 1
@@ -327,7 +327,7 @@ def _alone(args: argparse.Namespace, root: Path) -> dict[str, int]:
     home.prepare()
     chaos = Chaos(home, args.seed)
     try:
-        run_rounds(chaos, args.rounds)
+        run_rounds(chaos, range(args.rounds))
     except BaseException:
         chaos.abandon()
         raise

@@ -201,6 +201,7 @@ def _read_only(folder: Path) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_real_run_with_planted_and_damaged_checkpoints_ends_with_the_same_weights(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

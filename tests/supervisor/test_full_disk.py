@@ -103,6 +103,7 @@ def test_database_stays_as_it_was_when_there_is_no_room_to_publish(small: Bench)
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_checkpoint_that_finds_no_room_ends_the_run_and_it_is_resumed_when_there_is(
     small: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from em_core.home import PROJECT, Home
 from em_core.spec import RunSpec
 from em_core.supervisor.launch import launch
 
+pytestmark = pytest.mark.long
 WAIT_S = 240
 SPEC = {
     "name": "resume",
