@@ -10,7 +10,7 @@ import errno
 import re
 from collections.abc import Iterator
 
-from em_core.errors import WorkFailed
+from em_core.errors import EMError, WorkFailed
 
 _GPU_FULL = ("CUDA out of memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED", "cudaErrorMemoryAllocation")
 _HOST_FULL = ("can't allocate memory", "not enough memory: you tried to allocate", "Cannot allocate memory")
@@ -28,6 +28,14 @@ def classify(error: BaseException) -> WorkFailed | None:
         if known := _one(each):
             return known
     return None
+
+
+def as_failure(error: Exception) -> EMError:
+    """What is written down of an exception that ended a run: itself, what is known of it, or that it is a bug."""
+    if isinstance(error, EMError):
+        return error
+    bug = WorkFailed(f"unexpected {type(error).__name__}: {error}", "this is a bug: please report worker.log", "bug")
+    return classify(error) or bug
 
 
 def errno_of(error: BaseException) -> int | None:

@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from em_core import evaluate_job, preview, ranks, requests
-from em_core.accidents import classify
+from em_core.accidents import as_failure
 from em_core.causes import Cause
 from em_core.checkpoints import RESUME, as_record
 from em_core.errors import EMError, WorkFailed
@@ -89,13 +89,9 @@ def work(run_dir: Path) -> TrainOutcome:
             if outcome.state == "finished":
                 shutil.rmtree(run_dir / RESUME, ignore_errors=True)
             return outcome
-        except EMError as error:
-            state("run", "failed", error.message, error.hint, error.cause)
-            raise
         except Exception as error:
-            bug = WorkFailed(f"unexpected {type(error).__name__}: {error}", "this is a bug: please report worker.log", "bug")
-            known = classify(error) or bug
-            state("run", "failed", known.message, known.hint, known.cause)
+            failure = as_failure(error)
+            state("run", "failed", failure.message, failure.hint, failure.cause)
             raise
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from em_core import alive, health_job, questions, requests
-from em_core.accidents import classify
+from em_core.accidents import as_failure
 from em_core.adapters import Adapter, read_adapter
 from em_core.causes import Cause
 from em_core.checkpoints import complete_checkpoints, parent_adapter
-from em_core.errors import BadInput, EMError, WorkFailed
+from em_core.errors import BadInput, WorkFailed
 from em_core.evaluate_job import hub
 from em_core.evaluate_job.card import LEASE, Job, Target, note_answers, read_job, writer_of
 from em_core.evaluate_job.owner import Owner, answered_ids, check_unchanged, read_owner
@@ -72,13 +72,9 @@ def work(run_dir: Path, request: Callable[[Path], Request]) -> TrainOutcome:
             cause: Cause = "" if outcome.state != "stopped" else "user" if requests.end_asked(run_dir) else "killed"
             state("run", outcome.state, outcome.reason, "", cause)
             return outcome
-        except EMError as error:
-            state("run", "failed", error.message, error.hint, error.cause)
-            raise
         except Exception as error:
-            bug = WorkFailed(f"unexpected {type(error).__name__}: {error}", "this is a bug: please report worker.log", "bug")
-            known = classify(error) or bug
-            state("run", "failed", known.message, known.hint, known.cause)
+            failure = as_failure(error)
+            state("run", "failed", failure.message, failure.hint, failure.cause)
             raise
 
 
