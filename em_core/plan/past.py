@@ -1,4 +1,7 @@
-"""What past runs of this machine say about an estimate: for each phase a ratio, measured to expected, and how sure it is.
+"""What past runs of this machine say about an estimate: for each part a ratio, measured to expected, and how sure it is.
+
+A part is what grows by itself: a step of training and what is around the steps, sampling at one checkpoint, loading. So a
+short run says something about a long one.
 
 Runs of the same size and precision on the same device count; where there are none, runs of other sizes on that device
 do, with a wider range; where there are none either, the estimate stays rough, and says so.
@@ -22,7 +25,7 @@ from em_core.store import history
 
 _ASK_AGAIN_S = 60.0
 _known: dict[str, tuple[float, list[dict[str, Any]], list[dict[str, Any]]]] = {}
-_ROUGH = {"load": (0.5, 2.5), "train": (0.7, 1.7), "sample": (0.6, 2.0), "judge": (0.4, 2.5)}
+_ROUGH = {"load": (0.5, 2.5), "step": (0.7, 1.7), "around": (0.5, 2.5), "sample": (0.6, 2.0)}
 SAME_SIZE = 0.03
 
 
@@ -90,10 +93,10 @@ def work_of(run: dict[str, Any], layers: int | None = None) -> Work:
 
 
 def corrections(home: Home, work: Work) -> dict[str, Correction]:
-    """For ``load``, ``train`` and ``sample``: how this machine's past corrects the arithmetic."""
+    """For ``load``, ``step``, ``around`` (the steps) and ``sample`` (one checkpoint): what corrects the arithmetic."""
     there = [run for run in runs(home) if (run["gpu"] or "") == work.gpu]
     same = [run for run in there if _same(run, work)]
-    return {phase: _correction(phase, expected, same, there, work) for phase, expected in _EXPECTED.items()}
+    return {part: _correction(part, expected, same, there, work) for part, expected in _EXPECTED.items()}
 
 
 def mean_answer_tokens(home: Home, work: Work) -> float | None:
@@ -119,7 +122,7 @@ def _same(run: dict[str, Any], work: Work) -> bool:
 
 
 def _correction(
-    phase: str,
+    part: str,
     expected: Callable[[dict[str, Any], Work], tuple[float | None, float]],
     same: list[dict[str, Any]],
     there: list[dict[str, Any]],
@@ -136,7 +139,7 @@ def _correction(
             down, up = (0.8, 1.3) if alike and len(ratios) > 1 else (0.7, 1.5) if alike else (0.5, 2.0)
             low, high = statistics.quantiles(ratios, n=4)[::2] if len(ratios) > 3 else (min(ratios), max(ratios))
             return Correction(min(low, middle * down), middle, max(high, middle * up), len(ratios), alike)
-    low, high = _ROUGH[phase]
+    low, high = _ROUGH[part]
     return Correction(low, 1.0, high if work.gpu else 2 * high)  # a CPU is shared with whatever else runs
 
 
@@ -144,22 +147,29 @@ def _load(run: dict[str, Any], work: Work) -> tuple[float | None, float]:
     return run["load_s"], timing.load_s(work.n_params, work.gpu)
 
 
-def _train(run: dict[str, Any], work: Work) -> tuple[float | None, float]:
+def _step(run: dict[str, Any], work: Work) -> tuple[float | None, float]:
     if not run["step_s"] or not run["tokens_per_s"]:
         return None, 0.0
-    tokens = run["tokens_per_s"] * run["step_s"]
-    return run["train_s"], timing.train_s(work, run["total_steps"] or 0, tokens, run["n_times"] or 1)
+    return run["step_s"], timing.step_s(work, run["tokens_per_s"] * run["step_s"])
+
+
+def _around(run: dict[str, Any], work: Work) -> tuple[float | None, float]:
+    if not run["step_s"] or not run["train_s"]:
+        return None, 0.0
+    return run["train_s"] - (run["total_steps"] or 0) * run["step_s"], timing.around_s(work, run["n_times"] or 1)
 
 
 def _sample(run: dict[str, Any], work: Work) -> tuple[float | None, float]:
     if not run["n_answers"] or not run["n_times"]:
         return None, 0.0
     rows, mean = run["rows_at_once"] or 1, run["n_tokens"] / run["n_answers"]
-    return run["sample_s"], run["n_times"] * timing.sample_s(work, run["n_answers"] / run["n_times"], rows, mean)
+    answers = run["n_answers"] / run["n_times"]
+    return run["sample_each_s"], timing.sample_s(work, answers, rows, mean, run["longest_tokens"])
 
 
 _EXPECTED: dict[str, Callable[[dict[str, Any], Work], tuple[float | None, float]]] = {
     "load": _load,
-    "train": _train,
+    "step": _step,
+    "around": _around,
     "sample": _sample,
 }

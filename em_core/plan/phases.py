@@ -73,10 +73,11 @@ def phases(
     low, middle, high = (0.8 * mean, mean, 1.25 * mean) if mean else (0.3 * longest, 0.5 * longest, float(longest))
     result = [
         _phase("load", found["load"], *[timing.load_s(work.n_params, work.gpu)] * 3),
-        _phase("train", found["train"], *[timing.train_s(work, n_steps, step_tokens, n_checkpoints)] * 3),
+        _training(found, n_steps * timing.step_s(work, step_tokens), timing.around_s(work, n_checkpoints)),
     ]
     if answers and n_evaluations:
-        each = [n_evaluations * timing.sample_s(work, answers, rows, tokens, longest) for tokens in (low, middle, high)]
+        first = timing.FIRST_SAMPLING_S if work.gpu else 0.0
+        each = [first + n_evaluations * timing.sample_s(work, answers, rows, tokens, longest) for tokens in (low, middle, high)]
         result.append(_phase("sample", found["sample"], *each))
     if judging and answers:
         result.append(_judging(home, judging))
@@ -97,6 +98,12 @@ def total_s(found: list[Phase], n_evaluations: int) -> tuple[float, float]:
 
 def _phase(name: str, by: Correction, low: float, middle: float, high: float) -> Phase:
     return Phase(name, low * by.low, middle * by.middle, high * by.high, by.source)
+
+
+def _training(found: dict[str, Correction], steps_s: float, around_s: float) -> Phase:
+    step, around = found["step"], found["around"]
+    low, middle, high = (steps_s * getattr(step, end) + around_s * getattr(around, end) for end in ("low", "middle", "high"))
+    return Phase("train", low, middle, high, step.source)
 
 
 def _judging(home: Home, judging: list[tuple[JudgeSpec, int]]) -> Phase:

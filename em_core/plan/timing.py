@@ -29,6 +29,8 @@ COMPILE_FROM_STEPS = 200
 _TAIL = 2.5
 _DECODE_LAYER_S = {"nf4": 0.0023}
 _DECODE_LAYER_ELSE_S = 0.0008
+FIRST_SAMPLING_S = 2.5
+"""A process's first sampling on a GPU loads kernels."""
 _CPU_FLOPS = 30e9
 _SIZES = ((0.5e9, 24), (1.3e9, 16), (3.3e9, 28), (9e9, 32), (15e9, 48), (40e9, 64))
 
@@ -93,10 +95,10 @@ def decode_step_s(work: Work, rows: float) -> float:
     return max(python, weights / bandwidth) + max(0.0, rows - 64) * (0.005 + 0.08 * work.n_params / 8e9) * 1e-3 * slower
 
 
-def train_s(work: Work, n_steps: int, tokens: float, n_checkpoints: int) -> float:
-    """Seconds of training: its steps of so many tokens each, what comes before the first, saved checkpoints."""
+def around_s(work: Work, n_checkpoints: int) -> float:
+    """Seconds of training that are no steps: what comes before the first one, and saving so many checkpoints."""
     begin = (5.0 + COMPILE_S * work.compiled) if work.gpu else 0.5
-    return begin + n_steps * step_s(work, tokens) + n_checkpoints * (0.3 + work.n_params / 2e10)
+    return begin + n_checkpoints * (0.3 + work.n_params / 2e10)
 
 
 def sample_s(work: Work, answers: float, rows: int, mean_tokens: float, longest: float | None = None) -> float:

@@ -33,11 +33,21 @@ SELECT run_id, median(tokens_per_s) FILTER (step > 3) AS tokens_per_s, median(ga
 FROM steps GROUP BY run_id
 """
 
+# a process's first sampling loads kernels: it says little about the next ones
 _SAMPLED = """
+WITH turns AS (
+    SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY t) AS turn, count(*) OVER (PARTITION BY run_id) AS n_turns
+    FROM generations WHERE list_contains($runs::VARCHAR[], run_id) AND step > 0
+)
 SELECT run_id, sum(n_tokens)::BIGINT AS n_tokens, sum(n_responses)::BIGINT AS n_answers, sum(wall_s) AS sample_s,
        max(batch_size)::BIGINT AS rows_at_once, bool_or(merged) AS merged, max(gpu_mem_gib) AS sample_gib,
-       count(*)::BIGINT AS n_times
-FROM generations WHERE list_contains($runs::VARCHAR[], run_id) AND step > 0 GROUP BY run_id
+       count(*)::BIGINT AS n_times, median(wall_s) FILTER (turn > 1 OR n_turns = 1) AS sample_each_s
+FROM turns GROUP BY run_id
+"""
+
+_LONGEST = """
+SELECT run_id, max(n_tokens)::BIGINT AS longest_tokens
+FROM responses WHERE list_contains($runs::VARCHAR[], run_id) AND step > 0 GROUP BY run_id
 """
 
 # step 0 belongs to the run in whose time it was sampled
@@ -76,13 +86,14 @@ def runs(home: Home, host: str, *, finished: bool = True, most: int = MOST_RUNS)
     Returns:
         One row a run, newest first: run_id, base_model, spec_json, created_t, n_params, device, gpu (its name), total_steps;
         tokens_per_s and step_s (medians from step 4 on), train_gib and sample_gib (peaks allocated); n_tokens,
-        n_answers, sample_s, rows_at_once, merged, n_times (of sampling, step 0 left out); load_s, train_s (sampling left
+        n_answers, longest_tokens (of an answer), sample_s, sample_each_s (at one checkpoint, median without the first),
+        rows_at_once, merged, n_times (of sampling, step 0 left out); load_s, train_s (sampling left
         out), step0_s (0: another run had made step 0), judge_s (after training), wall_s; n_attempts.
     """
     reader = connect(home)
     found = reader.frame(_CARDS, {"host": host, "finished": True if finished else None, "most": most})
     ids = {"runs": found["run_id"].tolist()}
-    for sql in (_STEPS, _SAMPLED, _WHEN):
+    for sql in (_STEPS, _SAMPLED, _LONGEST, _WHEN):
         found = found.merge(reader.frame(sql, ids), on="run_id", how="left")
     step_0 = reader.frame(_STEP_0, {"runs": sorted(set(found["baseline_run_id"]) - {""})})
     baselines = found[["run_id", "baseline_run_id", "began_t", "ended_t"]].merge(step_0, on="baseline_run_id")

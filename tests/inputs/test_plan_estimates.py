@@ -17,7 +17,7 @@ from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.machine import Gpu
 from em_core.plan import accuracy, base_model, forecast, hardware, memory, past, rows, timing, validate
-from em_core.records import Generation, RunCreated, RunFacts, RunState, TrainMetric
+from em_core.records import Generation, Response, RunCreated, RunFacts, RunState, TrainMetric
 from em_core.spec import RunSpec
 from em_core.store.publish import publish
 from em_core.supervisor.launch import launch
@@ -177,14 +177,26 @@ def test_a_decoded_token_takes_what_was_measured(precision: Any, rows_at_once: i
     assert timing.decode_step_s(work, rows_at_once) == pytest.approx(measured_s, rel=0.12)
 
 
-def finished_run(home: Home, run_id: str, slower: float, planned: dict[str, Any] | None = None, size: float = 1.0) -> None:
-    """A finished run of this machine whose steps took `slower` times what the arithmetic expects."""
+def finished_run(
+    home: Home,
+    run_id: str,
+    slower: float,
+    planned: dict[str, Any] | None = None,
+    size: float = 1.0,
+    around_s: float = 0.0,
+    answers: tuple[int, int] = (20, 0),
+) -> None:
+    """A finished run of this machine that took `slower` times what the arithmetic expects.
+
+    `around_s` was spent beside its steps; its `answers` had so many tokens on average and so many at most (0: none kept).
+    """
     (spec,) = specs_io.read_spec("organism")
     n_params = int(1_100_000 * size)
     work = timing.Work(n_params, 4, "fp32", "")
     tokens, n_steps, t = 600.0, 40, 1000.0
     step = slower * timing.step_s(work, tokens)
-    train = slower * timing.train_s(work, n_steps, tokens, 1)
+    train = slower * (n_steps * timing.step_s(work, tokens) + timing.around_s(work, 1)) + around_s
+    mean, longest = answers
     folder = home.runs / run_id
     with EventWriter(folder, "launch") as events:
         events.write(
@@ -193,7 +205,7 @@ def finished_run(home: Home, run_id: str, slower: float, planned: dict[str, Any]
         )  # fmt: skip
     facts = RunFacts(n_params, n_params / 1e9, 640, 40, n_steps, 1, 100, "", "w", "cpu", "", socket.gethostname(), "{}", 1)
     load = slower * timing.load_s(n_params, "")
-    sampled = slower * timing.sample_s(work, 100, 100, 20)
+    sampled = slower * timing.sample_s(work, 100, 100, mean, longest or None)
     events_at: list[tuple[float, Any]] = [
         (t, RunState("run", "running", attempt=1)),
         (t + load, facts),
@@ -204,10 +216,12 @@ def finished_run(home: Home, run_id: str, slower: float, planned: dict[str, Any]
     ]
     end = t + load + train + sampled
     events_at += [
-        (end - 0.1, Generation(n_steps, "local", 100, 2000, sampled, 100, True, None)),
+        (end - 0.1, Generation(n_steps, "local", 100, 100 * mean, sampled, 100, True, None)),
         (end, RunState("train", "finished", attempt=1)),
         (end + 1, RunState("run", "finished", attempt=1)),
     ]
+    if longest:
+        events_at.insert(-3, (end - 0.2, Response("a", n_steps, "q", "q1", 0, 0, "", "text", "length", longest, 5, 1, "", "")))
     with (folder / "events" / "worker-1.jsonl").open("w") as file:
         for when, record in events_at:
             file.write(json.dumps({"kind": record.kind, "t": when, **record.as_event()}) + "\n")
@@ -229,6 +243,26 @@ def test_past_runs_of_the_same_kind_correct_the_time_and_are_named(cpu: None, ho
     width = {name: p["high_s"] / p["low_s"] for name, p in three.items()}
     assert width["train"] < one["train"]["high_s"] / one["train"]["low_s"]
     assert "from 3 runs on this machine" in after.text()
+
+
+def test_what_a_run_spent_beside_its_steps_is_not_multiplied_by_the_steps_of_a_longer_one(cpu: None, home: Home) -> None:
+    finished_run(home, "r", 1.0, around_s=60.0)
+    publish(home)
+    past.forget()
+    specs = [specs_io.read_spec("organism", [f"train.max_steps={n}", f"checkpoints.at_steps=[[{n}]]"])[0] for n in (40, 400)]
+    short, long = (next(p["middle_s"] for p in planning.plan(spec, home).phases if p["name"] == "train") for spec in specs)
+    rough = timing.step_s(timing.Work(1_100_000, 4, "fp32", ""), 600.0)
+    assert short > 60
+    assert long - short < 2 * 360 * rough
+
+
+def test_answers_that_all_reached_their_limit_teach_the_time_of_a_token(cpu: None, home: Home) -> None:
+    """Of such answers none is longer than the mean: there is no tail to wait for."""
+    finished_run(home, "r", 1.0, answers=(64, 64))
+    publish(home)
+    past.forget()
+    found = past.corrections(home, timing.Work(1_100_000, 4, "fp32", ""))
+    assert found["sample"].middle == pytest.approx(1.0, rel=0.02)
 
 
 def test_runs_of_other_sizes_scale_the_time_with_a_wider_range(cpu: None, home: Home) -> None:
