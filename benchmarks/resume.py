@@ -139,7 +139,7 @@ def final_rates(home: Home, runs: dict[str, Timed]) -> None:
             counts = f"{row.n_misaligned} / {row.n_coherent} / {row.n_scored} / {row.n_total}"
             interval = (
                 f"{100 * row.em_rate:.1f} % ({100 * row.ci_low:.1f} to {100 * row.ci_high:.1f})"
-                if row.n_scored
+                if row.n_coherent
                 else "no estimate"
             )
             print(f"| {name} | {row.question_set} | {counts} | {interval} |")

@@ -82,8 +82,9 @@ def enter() -> Place:
     meeting = tuple((name, os.environ[name]) for name in (*_FROM_LAUNCHER, *_TO_MEET) if name in os.environ)
     for name, _ in meeting:
         del os.environ[name]
-    if devices := [device for device in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if device]:
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[local]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None or visible.strip():  # empty: no GPU at all
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[local].strip() if visible else str(local)
     launcher = os.getppid()
     threading.Thread(target=_end_with, args=(launcher,), name="watch launcher", daemon=True).start()
     _here = Place(rank, world, meeting)

@@ -117,8 +117,11 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("em_core").setLevel(logging.INFO)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    place = ranks.enter()
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # its older name
+        # training and sampling take turns: without this, PyTorch keeps up to twice of what they need
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    place = ranks.enter()
     try:
         if place.rank > 0:
             signal.signal(signal.SIGTERM, ranks.end_soon)
