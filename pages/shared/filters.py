@@ -204,8 +204,8 @@ def _choose_of_many(rates: pd.DataFrame, label: str, column: str, known: list[st
         label, offered, key=column, bind="query-params", placeholder="All", width=210, accept_new_options=True,
         help=f"The newest {_MOST_OFFERED} of {len(known):,} are offered; type the name of any other in full.",
     )  # fmt: skip
-    lost = [value for value in wanted if value not in known]
-    if lost:
-        names = ", ".join(plain(value[:80]) for value in lost[:5])
-        st.caption(f":material/help: {label}: nothing here is called {names}. Names are matched in full.")
+    elsewhere = set(core.contents()[column].astype(str)).difference(known)  # what no run has at all says `_not_here`
+    if left_out := [value for value in wanted if value in elsewhere]:
+        names = ", ".join(plain(value[:80]) for value in left_out[:5])
+        st.caption(f":material/help: {label}: what else is chosen leaves out {names}.")
     return [value for value in wanted if value in known]

@@ -30,10 +30,20 @@ def test_a_link_names_a_run_that_is_not_offered(runs, full, monkeypatch):
     assert set(app.dataframe[-1].value["run_id"]) == {other}
 
 
-def test_a_typed_name_that_no_run_has_is_said(runs, full, monkeypatch):
+def test_a_typed_name_that_no_run_has_is_said_once(runs, full, monkeypatch):
     app = visit(full, monkeypatch, "trajectories", run_id=[runs[0], "nobody [x](http://y)"])
-    assert "nothing here is called nobody [x](http://y)" in said(app)
+    assert "asks for what is not here: run nobody [x](http://y)." in said(app)
+    assert said(app).count("nobody") == 1
     assert set(app.dataframe[-1].value["run_id"]) == {runs[0]}
+
+
+def test_a_typed_run_that_the_other_filters_leave_out_is_said(runs, full, monkeypatch):
+    monkeypatch.setattr(filters, "_MOST_OFFERED", 1)
+    there = contents.contents(full).set_index("run_id")["base_model"]
+    other = next(run for run in runs if there[run].iloc[0] != "organism-1m")
+    app = visit(full, monkeypatch, "trajectories", base_model="organism-1m", run_id=other)
+    assert f"Run: what else is chosen leaves out {other}." in said(app)
+    assert "not here" not in said(app)
 
 
 def test_what_an_address_asks_for_and_nothing_has_is_said(full, monkeypatch):
