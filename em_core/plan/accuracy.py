@@ -6,15 +6,14 @@ finished runs of one attempt count: an interrupted one has waited, loaded twice,
 
 from __future__ import annotations
 
-import json
 import socket
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from em_core.errors import EMError
 from em_core.home import Home
+from em_core.plan import past
 from em_core.store import history
 
 MOST_RUNS = 200
@@ -104,7 +103,7 @@ def compared(home: Home, most: int = MOST_RUNS) -> list[Compared]:
         return []
     found: list[Compared] = []
     for run in history.of_run(history.runs(home, socket.gethostname(), most=most)):
-        if (run["n_attempts"] or 1) <= 1 and (planned := _planned(home, run["run_id"])):
+        if (run["n_attempts"] or 1) <= 1 and (planned := past.planned(home, run["run_id"])):
             found += _of_run(run, planned)
     return found
 
@@ -133,14 +132,6 @@ def sentence(found: Sequence[Summary]) -> str:
                 f"{words} off by {by[what].median_error:.0%} (median of {by[what].n} run{'s' if by[what].n > 1 else ''})"
             )
     return f"Earlier plans on this machine: {', '.join(parts)}." if parts else ""
-
-
-def _planned(home: Home, run_id: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads((home.run_dir(run_id) / "spec.json").read_text(encoding="utf-8")).get("plan")
-    except (OSError, ValueError, AttributeError, EMError):
-        return None
-    return found if isinstance(found, dict) and found.get("version") == 1 else None
 
 
 def _of_run(run: dict[str, Any], planned: dict[str, Any]) -> list[Compared]:

@@ -69,6 +69,7 @@ def _read(home: Home) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     if kept is None or time.monotonic() - kept[0] > _ASK_AGAIN_S:
         try:
             found = history.of_run(history.runs(home, socket.gethostname())) if home.database.is_file() else []
+            found = [{**run, "layout": (planned(home, run["run_id"]) or {}).get("layout")} for run in found]
             judged = history.judging_speed(home, [run["run_id"] for run in found[:12]]).to_dict("records") if found else []
         except EMError:
             found, judged = [], []
@@ -81,15 +82,32 @@ def forget() -> None:
     _known.clear()
 
 
+def planned(home: Home, run_id: str) -> dict[str, Any] | None:
+    """What was said of a run when it was launched (`em_core.plan.forecast`), from its ``spec.json``; None = nothing."""
+    try:
+        found = json.loads((home.run_dir(run_id) / "spec.json").read_text(encoding="utf-8")).get("plan")
+    except (OSError, ValueError, AttributeError, EMError):
+        return None
+    return found if isinstance(found, dict) and found.get("version") == 1 else None
+
+
+def _recipe(run: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run["spec_json"] or "{}").get("train", {})
+    return found
+
+
 def work_of(run: dict[str, Any], layers: int | None = None) -> Work:
-    """What a past run's time depended on."""
-    train = json.loads(run["spec_json"] or "{}").get("train", {})
-    precision, gpu = train.get("precision", "bf16"), run["gpu"] or ""
-    checkpointing = train.get("gradient_checkpointing") == "on"
-    compiled = bool(gpu) and (run["total_steps"] or 0) >= timing.COMPILE_FROM_STEPS and not checkpointing and precision != "fp32"
-    accumulation = int(train.get("grad_accumulation") or 1) if train.get("micro_batch") == "as_given" else 1
-    n_params = int(run["n_params"])
-    return Work(n_params, layers or timing.layers_of(n_params), precision, gpu, compiled, checkpointing, accumulation)
+    """What a past run's time depended on: with the layout that its plan foresaw, as the next plan foresees its own."""
+    train = _recipe(run)
+    precision, gpu, n_params = train.get("precision", "bf16"), run["gpu"] or "", int(run["n_params"])
+    if (layout := run.get("layout")) is not None:
+        how = bool(layout.get("compiled")), bool(layout.get("gradient_checkpointing")), int(layout.get("accumulation") or 1)
+    else:
+        checkpointing = train.get("gradient_checkpointing") == "on"
+        long = (run["total_steps"] or 0) >= timing.COMPILE_FROM_STEPS
+        accumulation = int(train.get("grad_accumulation") or 1) if train.get("micro_batch") == "as_given" else 1
+        how = bool(gpu) and long and not checkpointing and precision != "fp32", checkpointing, accumulation
+    return Work(n_params, layers or timing.layers_of(n_params), precision, gpu, *how)
 
 
 def corrections(home: Home, work: Work) -> dict[str, Correction]:
@@ -150,7 +168,8 @@ def _load(run: dict[str, Any], work: Work) -> tuple[float | None, float]:
 def _step(run: dict[str, Any], work: Work) -> tuple[float | None, float]:
     if not run["step_s"] or not run["tokens_per_s"]:
         return None, 0.0
-    return run["step_s"], timing.step_s(work, run["tokens_per_s"] * run["step_s"])
+    of_one_gpu = run["tokens_per_s"] * run["step_s"] / (_recipe(run).get("gpus") or 1)
+    return run["step_s"], timing.step_s(work, of_one_gpu)
 
 
 def _around(run: dict[str, Any], work: Work) -> tuple[float | None, float]:

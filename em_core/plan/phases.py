@@ -70,7 +70,8 @@ def phases(
     """
     found = past.corrections(home, work)
     mean = past.mean_answer_tokens(home, work)
-    low, middle, high = (0.8 * mean, mean, 1.25 * mean) if mean else (0.3 * longest, 0.5 * longest, float(longest))
+    shares = (0.8, 1.0, 1.25) if mean else (0.3, 0.5, 1.0)
+    low, middle, high = (min(share * (mean or longest), longest) for share in shares)
     result = [
         _phase("load", found["load"], *[timing.load_s(work.n_params, work.gpu)] * 3),
         _training(found, n_steps * timing.step_s(work, step_tokens), timing.around_s(work, n_checkpoints)),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from em_core.machine import Gpu
 from em_core.spec import Precision
 
 TFLOPS = {
@@ -121,8 +120,3 @@ def sample_s(work: Work, answers: float, rows: int, mean_tokens: float, longest:
 def load_s(n_params: int, gpu: str) -> float:
     """Seconds from a worker's start to a model that is ready to train."""
     return 20 + 2 * n_params / 1.2e9 if gpu else 8 + 2 * n_params / 0.5e9
-
-
-def work_of(n_params: int, layers: int | None, precision: Precision, gpu: Gpu | None) -> Work:
-    """For a model on this machine."""
-    return Work(n_params, layers or layers_of(n_params), precision, gpu.name if gpu else "")

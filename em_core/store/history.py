@@ -13,41 +13,52 @@ MOST_RUNS = 40
 """So many of the newest runs are looked at."""
 
 _CARDS = """
-SELECT created.run_id, created.base_model, created.spec_json, created.t AS created_t, facts.n_params, facts.device, facts.gpu,
-       facts.total_steps, facts.baseline_run_id, facts.t AS facts_t, facts.attempt
+SELECT created.run_id, created.base_model, created.spec_json, facts.n_params, facts.gpu, facts.total_steps,
+       facts.baseline_run_id, facts.t AS facts_t
 FROM created_once AS created JOIN facts_latest AS facts USING (run_id)
 WHERE created.run_kind = 'train' AND NOT created.demo AND facts.host = $host AND facts.n_params > 0
-      AND ($finished IS NULL OR created.run_id IN (
-          SELECT run_id FROM states_latest WHERE phase = 'run' AND state = 'finished'))
+      AND created.run_id IN (SELECT run_id FROM states_latest WHERE phase = 'run' AND state = 'finished')
 ORDER BY created.t DESC LIMIT $most
 """
 
-# a metric is written while the next step is being computed, so the time between two is a step's
+# a metric is written while the next step is being computed, so the time between two is a step's: but not around a
+# checkpoint, where metrics are written at once and answers are sampled
 _STEPS = """
 WITH steps AS (
     SELECT run_id, step, tokens_per_s, gpu_mem_gib, t - lag(t) OVER (PARTITION BY run_id ORDER BY t, step) AS gap_s
     FROM train_metrics WHERE list_contains($runs::VARCHAR[], run_id)
+), near AS (
+    SELECT DISTINCT run_id, unnest([step, step + 1]) AS step
+    FROM checkpoints WHERE list_contains($runs::VARCHAR[], run_id)
 )
-SELECT run_id, median(tokens_per_s) FILTER (step > 3) AS tokens_per_s, median(gap_s) FILTER (step > 3) AS step_s,
-       max(gpu_mem_gib) AS train_gib
-FROM steps GROUP BY run_id
+SELECT run_id, median(tokens_per_s) FILTER (step > 3) AS tokens_per_s,
+       median(gap_s) FILTER (step > 3 AND near.step IS NULL) AS step_s, max(gpu_mem_gib) AS train_gib
+FROM steps LEFT JOIN near USING (run_id, step) GROUP BY run_id
 """
 
+_OWN = """
+    SELECT run_id, max(t) AS ended_t FROM run_states
+    WHERE list_contains($runs::VARCHAR[], run_id) AND phase = 'run' AND state = 'finished' GROUP BY run_id
+"""
+"""What a run gave itself; later evaluations without training add answers to it, in a process of their own."""
+
 # a process's first sampling loads kernels: it says little about the next ones
-_SAMPLED = """
-WITH turns AS (
+_SAMPLED = f"""
+WITH own AS ({_OWN}), turns AS (
     SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY t) AS turn, count(*) OVER (PARTITION BY run_id) AS n_turns
-    FROM generations WHERE list_contains($runs::VARCHAR[], run_id) AND step > 0
+    FROM generations JOIN own USING (run_id)
+    WHERE list_contains($runs::VARCHAR[], run_id) AND step > 0 AND t <= ended_t
 )
 SELECT run_id, sum(n_tokens)::BIGINT AS n_tokens, sum(n_responses)::BIGINT AS n_answers, sum(wall_s) AS sample_s,
-       max(batch_size)::BIGINT AS rows_at_once, bool_or(merged) AS merged, max(gpu_mem_gib) AS sample_gib,
-       count(*)::BIGINT AS n_times, median(wall_s) FILTER (turn > 1 OR n_turns = 1) AS sample_each_s
+       max(batch_size)::BIGINT AS rows_at_once, max(gpu_mem_gib) AS sample_gib, count(*)::BIGINT AS n_times,
+       median(wall_s) FILTER (turn > 1 OR n_turns = 1) AS sample_each_s
 FROM turns GROUP BY run_id
 """
 
-_LONGEST = """
-SELECT run_id, max(n_tokens)::BIGINT AS longest_tokens
-FROM responses WHERE list_contains($runs::VARCHAR[], run_id) AND step > 0 GROUP BY run_id
+_LONGEST = f"""
+WITH own AS ({_OWN})
+SELECT run_id, max(n_tokens)::BIGINT AS longest_tokens FROM responses JOIN own USING (run_id)
+WHERE list_contains($runs::VARCHAR[], run_id) AND step > 0 AND t <= ended_t GROUP BY run_id
 """
 
 # step 0 belongs to the run in whose time it was sampled
@@ -74,24 +85,24 @@ GROUP BY ALL
 """
 
 
-def runs(home: Home, host: str, *, finished: bool = True, most: int = MOST_RUNS) -> pd.DataFrame:
-    """The newest runs of this machine that got as far as loading their model.
+def runs(home: Home, host: str, most: int = MOST_RUNS) -> pd.DataFrame:
+    """The newest runs of this machine that finished.
 
     Args:
         home: Whose runs.
         host: The machine's name, as the runs recorded it.
-        finished: Only those that ended well; False = all.
         most: At most so many.
 
     Returns:
-        One row a run, newest first: run_id, base_model, spec_json, created_t, n_params, device, gpu (its name), total_steps;
-        tokens_per_s and step_s (medians from step 4 on), train_gib and sample_gib (peaks allocated); n_tokens,
-        n_answers, longest_tokens (of an answer), sample_s, sample_each_s (at one checkpoint, median without the first),
-        rows_at_once, merged, n_times (of sampling, step 0 left out); load_s, train_s (sampling left
-        out), step0_s (0: another run had made step 0), judge_s (after training), wall_s; n_attempts.
+        One row a run, newest first: run_id, base_model, spec_json, n_params, gpu (its name; empty = a CPU), total_steps;
+        tokens_per_s and step_s (medians from step 4 on; of all GPUs together), train_gib and sample_gib (peaks
+        allocated); n_tokens, n_answers, longest_tokens (of an answer), sample_s, sample_each_s (at one checkpoint, median
+        without the first), rows_at_once, n_times (of sampling, step 0 left out); load_s, train_s (sampling left out) and
+        wall_s (missing for a run of several attempts, which has waited between them), step0_s (0: another run had made
+        step 0); n_attempts.
     """
     reader = connect(home)
-    found = reader.frame(_CARDS, {"host": host, "finished": True if finished else None, "most": most})
+    found = reader.frame(_CARDS, {"host": host, "most": most})
     ids = {"runs": found["run_id"].tolist()}
     for sql in (_STEPS, _SAMPLED, _LONGEST, _WHEN):
         found = found.merge(reader.frame(sql, ids), on="run_id", how="left")
@@ -102,10 +113,10 @@ def runs(home: Home, host: str, *, finished: bool = True, most: int = MOST_RUNS)
     found = found.merge(totals, on="run_id", how="left")
     found["step0_s"] = found["step0_s"].fillna(0.0)
     found["sample_gib"] = found[["sample_gib", "step0_gib"]].max(axis=1)
-    found["load_s"] = found["facts_t"] - found["began_t"]
-    found["train_s"] = found["trained_t"] - found["train_t"] - found["sample_s"].fillna(0.0)
-    found["judge_s"] = found["ended_t"] - found["trained_t"]
-    found["wall_s"] = found["ended_t"] - found["began_t"]
+    at_once = found["n_attempts"] <= 1
+    found["load_s"] = (found["facts_t"] - found["began_t"]).where(at_once)
+    found["train_s"] = (found["trained_t"] - found["train_t"] - found["sample_s"].fillna(0.0)).where(at_once)
+    found["wall_s"] = (found["ended_t"] - found["began_t"]).where(at_once)
     return found
 
 

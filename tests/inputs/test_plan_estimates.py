@@ -16,9 +16,10 @@ from em_core.errors import ManyProblems
 from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.machine import Gpu
-from em_core.plan import accuracy, base_model, forecast, hardware, memory, past, rows, timing, validate
-from em_core.records import Generation, Response, RunCreated, RunFacts, RunState, TrainMetric
+from em_core.plan import accuracy, base_model, forecast, hardware, memory, past, phases, rows, timing, validate
+from em_core.records import Checkpoint, Generation, Response, RunCreated, RunFacts, RunState, TrainMetric
 from em_core.spec import RunSpec
+from em_core.store import history
 from em_core.store.publish import publish
 from em_core.supervisor.launch import launch
 from em_core.training.memory import ModelShape
@@ -177,6 +178,13 @@ def test_a_decoded_token_takes_what_was_measured(precision: Any, rows_at_once: i
     assert timing.decode_step_s(work, rows_at_once) == pytest.approx(measured_s, rel=0.12)
 
 
+def write(run_dir: Path, writer: str, *events: tuple[float, Any]) -> None:
+    """Events at given times."""
+    with (run_dir / "events" / f"{writer}.jsonl").open("w") as file:
+        for when, record in events:
+            file.write(json.dumps({"kind": record.kind, "t": when, **record.as_event()}) + "\n")
+
+
 def finished_run(
     home: Home,
     run_id: str,
@@ -185,12 +193,13 @@ def finished_run(
     size: float = 1.0,
     around_s: float = 0.0,
     answers: tuple[int, int] = (20, 0),
+    gpus: int = 1,
 ) -> None:
     """A finished run of this machine that took `slower` times what the arithmetic expects.
 
     `around_s` was spent beside its steps; its `answers` had so many tokens on average and so many at most (0: none kept).
     """
-    (spec,) = specs_io.read_spec("organism")
+    (spec,) = specs_io.read_spec("organism", [f"train.gpus={gpus}"])
     n_params = int(1_100_000 * size)
     work = timing.Work(n_params, 4, "fp32", "")
     tokens, n_steps, t = 600.0, 40, 1000.0
@@ -222,9 +231,7 @@ def finished_run(
     ]
     if longest:
         events_at.insert(-3, (end - 0.2, Response("a", n_steps, "q", "q1", 0, 0, "", "text", "length", longest, 5, 1, "", "")))
-    with (folder / "events" / "worker-1.jsonl").open("w") as file:
-        for when, record in events_at:
-            file.write(json.dumps({"kind": record.kind, "t": when, **record.as_event()}) + "\n")
+    write(folder, "worker-1", *events_at)
     (folder / "spec.json").write_text(json.dumps({"spec": spec.model_dump(mode="json"), **(planned or {})}))
 
 
@@ -263,6 +270,68 @@ def test_answers_that_all_reached_their_limit_teach_the_time_of_a_token(cpu: Non
     past.forget()
     found = past.corrections(home, timing.Work(1_100_000, 4, "fp32", ""))
     assert found["sample"].middle == pytest.approx(1.0, rel=0.02)
+
+
+def test_answers_are_not_expected_to_be_longer_than_they_may_be(cpu: None, home: Home) -> None:
+    finished_run(home, "r", 1.0, answers=(320, 320))
+    publish(home)
+    past.forget()
+    work = timing.Work(1_100_000, 4, "fp32", "")
+    found = {p.name: p for p in phases.phases(home, work, 10, 600.0, 1, 2, 50, 50, 32, [])}
+    assert found["sample"].middle_s == pytest.approx(2 * timing.sample_s(work, 50, 50, 32, 32), rel=0.02)
+
+
+def test_what_was_evaluated_later_is_nothing_that_the_run_took(cpu: None, home: Home) -> None:
+    finished_run(home, "r", 1.0, answers=(20, 40))
+    publish(home)
+    before = history.of_run(history.runs(home, socket.gethostname()))
+    assert before[0]["train_s"] > 0
+    write(
+        home.runs / "r", "evaluate-later",
+        (9e8, Generation(40, "local", 999, 99999, 5000.0, 8, True, 70.0)),
+        (9e8, Response("b", 40, "q", "q2", 0, 0, "", "text", "length", 900, 5, 1, "", "")),
+    )  # fmt: skip
+    publish(home)
+    assert history.of_run(history.runs(home, socket.gethostname())) == before
+
+
+def test_an_interrupted_run_says_how_long_a_step_is_but_not_how_long_loading_takes(cpu: None, home: Home) -> None:
+    finished_run(home, "r", 1.0)
+    facts = RunFacts(1_100_000, 0.0011, 640, 40, 40, 1, 100, "", "w", "cpu", "", socket.gethostname(), "{}", 2)
+    again = [(9e8, RunState("run", "running", attempt=2)), (9e8 + 5, facts), (9e8 + 9, RunState("run", "finished", attempt=2))]
+    write(home.runs / "r", "worker-2", *again)
+    publish(home)
+    past.forget()
+    found = past.corrections(home, timing.Work(1_100_000, 4, "fp32", ""))
+    assert {part: each.n for part, each in found.items()} == {"load": 0, "step": 1, "around": 0, "sample": 1}
+
+
+def test_a_run_that_stopped_for_answers_at_every_other_step_says_nothing_of_a_step(cpu: None, home: Home) -> None:
+    """Around a checkpoint two metrics are written at once, and answers are sampled before the next one."""
+    finished_run(home, "r", 1.0)
+    write(home.runs / "r", "saved", *((1000.0 + i, Checkpoint(i, 0.1, "", "", 1, 1)) for i in range(2, 41, 2)))
+    publish(home)
+    past.forget()
+    assert past.runs(home)[0]["step_s"] is None
+    assert past.corrections(home, timing.Work(1_100_000, 4, "fp32", ""))["step"].n == 0
+
+
+def test_a_past_run_is_compared_with_the_layout_that_its_plan_foresaw(cpu: None, home: Home) -> None:
+    layout = {"micro_batch": 4, "accumulation": 4, "gradient_checkpointing": True, "compiled": False, "rows_at_once": 9}
+    finished_run(home, "r", 1.0, {"plan": {"version": 1, "layout": layout}})
+    publish(home)
+    past.forget()
+    (found,) = map(past.work_of, past.runs(home))
+    assert (found.accumulation, found.checkpointing, found.compiled) == (4, True, False)
+
+
+def test_each_of_two_gpus_did_half_of_the_tokens(cpu: None, home: Home) -> None:
+    finished_run(home, "r", 1.0, gpus=2)
+    publish(home)
+    past.forget()
+    work = timing.Work(1_100_000, 4, "fp32", "")
+    expected = timing.step_s(work, 600.0) / timing.step_s(work, 300.0)
+    assert past.corrections(home, work)["step"].middle == pytest.approx(expected, rel=0.02)
 
 
 def test_runs_of_other_sizes_scale_the_time_with_a_wider_range(cpu: None, home: Home) -> None:
