@@ -113,7 +113,7 @@ def run_status(run_dir: Path, *, with_pid: bool = False) -> RunStatus:
     status = decide(run_dir, held=lease.run_held(run_dir))
     if status.state == "crashed" and not status.recorded:  # a worker may have begun between the probe and the reading
         status = decide(run_dir, held=lease.run_held(run_dir))
-        if not status.reason:
+        if status.state == "crashed" and not status.recorded:
             found = failures.classify(run_dir, status, pid=lease.signed_pid(run_dir / "lease"))
             status = replace(status, reason=found.reason, hint=found.hint, cause=found.cause)
     if with_pid and status.active:

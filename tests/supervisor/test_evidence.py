@@ -57,6 +57,15 @@ def test_state_follows_lease_and_events(run_dir: Path) -> None:
     assert status.phases == {"train": "finished", "judge": "failed"}
 
 
+def test_worker_that_begins_while_it_is_looked_at_has_not_failed(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EventWriter(run_dir, "worker-1") as events:
+        events.write(RunState("run", "running", attempt=1))
+    probes = iter([False, True])  # it took its lease right after the first look
+    monkeypatch.setattr("em_core.lease.run_held", lambda _run_dir: next(probes))
+    status = run_status(run_dir)
+    assert (status.state, status.cause, status.reason) == ("running", "", "")
+
+
 def test_worker_that_vanished_is_crashed_with_its_log_as_reason(run_dir: Path) -> None:
     with EventWriter(run_dir, "worker-1") as events:
         events.write(RunState("run", "running", attempt=1), RunState("train", "running", attempt=1))
