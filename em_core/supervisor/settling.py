@@ -50,9 +50,10 @@ class Settling:
 
     def died(self, run_dir: Path, returncode: int, pid: int) -> bool:
         """A worker that we started has ended; as `settle`, with its exit code known. Call it again while it says False."""
-        if run_dir.name not in self._deaths:
+        death = _Death(returncode, pid)
+        if self._deaths.get(run_dir.name) != death:
             log.info("%s: worker ended with %d", run_dir.name, returncode)
-            self._deaths[run_dir.name] = _Death(returncode, pid)
+            self._deaths[run_dir.name] = death
         return self.settle(run_dir)
 
     def settle(self, run_dir: Path) -> bool:
@@ -109,14 +110,15 @@ class Settling:
         if not left:
             self._sweeps.pop(name, None)
             return True
-        since = self._sweeps.setdefault(name, time.monotonic())
-        waited = time.monotonic() - since
+        now = time.monotonic()
+        first = name not in self._sweeps
+        waited = now - self._sweeps.setdefault(name, now)
         if waited >= GIVE_UP_S:
             self._complain(name, f"left processes that cannot be ended: {', '.join(str(p.pid) for p in left)}")
             self._sweeps.pop(name, None)
             return True
         number = signal.SIGKILL if waited >= LEAVE_S else signal.SIGTERM
-        if not waited or number == signal.SIGKILL:
+        if first or number == signal.SIGKILL:
             reached = processes.send(left, number)
             log.info("%s: its worker left processes %s behind, sent %s", name, reached, number.name)
         return False
