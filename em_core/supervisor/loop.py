@@ -24,7 +24,7 @@ from em_core.supervisor.filling import Filling
 from em_core.supervisor.launch import remove_leftovers
 from em_core.supervisor.settling import Settling
 from em_core.supervisor.slots import Seat, Slot
-from em_core.supervisor.start import launch_lock
+from em_core.supervisor.start import launch_lock, woken_ns
 from em_core.supervisor.watch import Patience, Watch
 
 log = logging.getLogger("em_core.supervisor")
@@ -150,7 +150,7 @@ class Supervisor:
         names = set(run_names(self.home))
         self._open |= names - self._known
         self._known = names
-        woken = self._wake_time()
+        woken = woken_ns(self.home)
         if woken != self._last_wake or time.monotonic() - self._last_look > LOOK_AT_ALL_S:
             self._last_look, self._last_wake = time.monotonic(), woken
             self._open |= names
@@ -174,12 +174,6 @@ class Supervisor:
                 queued.append(status)
         self._open &= names
         return active, sorted(queued, key=queue_key)
-
-    def _wake_time(self) -> int:
-        try:
-            return (self.home.supervisor / "wake").stat().st_mtime_ns
-        except OSError:
-            return 0
 
     def _fill_slots(self, active: Sequence[RunStatus], queued: Sequence[RunStatus]) -> None:
         seats = {run_id: child.seat for run_id, child in self._children.items()}

@@ -37,9 +37,17 @@ def launch_lock(home: Home) -> Lease:
 
 
 def wake(home: Home) -> None:
-    """Tell the supervisor that something changed (it looks at this file's time)."""
+    """Tell the supervisor, and pages that rest, that something changed (they look at this file's time)."""
     with contextlib.suppress(OSError):  # it looks by itself a few seconds later
         (home.supervisor / "wake").touch()
+
+
+def woken_ns(home: Home) -> int:
+    """When `wake` was last called, nanoseconds since 1970; 0 = never."""
+    try:
+        return (home.supervisor / "wake").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def ensure_running(home: Home, command: Sequence[str] | None = None) -> None:

@@ -6,9 +6,12 @@ from em_core.supervisor import live
 from pages.shared import core, live_curves, live_ended, live_gpus, live_notices, queue_panel, run_card, words
 
 REFRESH_S = 2.0
+LOOK_S = 6.0
+"""While nothing runs or waits, the page asks so often whether that has changed: two looks at files' times."""
 
 st.title("Live")
 st.caption("Runs go on when this page, the browser or the app is closed.")
+seen = core.changed()  # before the states, so that what changes in between is noticed
 with core.guarded():
     statuses = core.statuses()
 busy = core.busy()
@@ -40,7 +43,16 @@ def board() -> None:
     queue_panel.panel(now)
 
 
+@st.fragment(run_every=LOOK_S)
+def rest() -> None:
+    """Draws nothing; wakes the page when another tab or the command line has launched something."""
+    if core.changed() != seen:
+        st.rerun()
+
+
 board()
+if not busy:
+    rest()
 
 st.header("Recently ended")
 live_ended.show(ended)

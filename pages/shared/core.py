@@ -21,12 +21,14 @@ from em_core.store import plane as store_plane
 from em_core.store import rates as store_rates
 from em_core.store.publish import publish
 from em_core.supervisor.evidence import RunStatus, list_runs
+from em_core.supervisor.start import woken_ns
 from em_core.view.judge_notes import mixed_models
 from pages.shared.words import plain
 
 __all__ = [
     "PROJECT",
     "busy",
+    "changed",
     "changes",
     "contents",
     "demo_rates",
@@ -78,19 +80,23 @@ def keep_running() -> None:
         supervisor.ensure_running(home())
 
 
+def changed() -> tuple[int, int]:
+    """What is another one as soon as anybody, in whatever process, has launched, resumed, stopped or deleted something."""
+    here = home()
+    try:
+        return here.runs.stat().st_mtime_ns, woken_ns(here)
+    except OSError:
+        return 0, 0
+
+
 @st.cache_data(show_spinner=False, ttl=2.0, max_entries=8)
-def _statuses(root: str, changed_ns: int) -> list[RunStatus]:
+def _statuses(root: str, changed: tuple[int, int]) -> list[RunStatus]:
     return list_runs(Home(home().root))
 
 
 def statuses() -> list[RunStatus]:
-    """State of every run by evidence, at most 2 s old (a thousand runs take 0.13 s to look at); a new one is there at once."""
-    here = home()
-    try:
-        changed_ns = here.runs.stat().st_mtime_ns
-    except OSError:
-        return []
-    return _statuses(str(here.root), changed_ns)
+    """State of every run by evidence, at most 2 s old (a thousand runs take 0.13 s to look at); none older than `changed`."""
+    return _statuses(str(home().root), changed())
 
 
 def look_again() -> None:

@@ -13,8 +13,10 @@ import pytest
 from em_core import gpu_history, requests
 from em_core.gpu_history import GpuHistory
 from em_core.nvml import GpuUse
+from em_core.supervisor import control, trash
 from em_core.supervisor.evidence import list_runs, run_status
 from em_core.supervisor.live import resume_step
+from pages.shared import core
 from tests.app.live_home import LiveHome
 from tests.app.visiting import said, visit
 
@@ -142,6 +144,24 @@ def test_buttons_do_what_they_say(live, monkeypatch):
     assert requests.asked(folder) == "discard"
     assert run_status(folder).state == "stopping"
     assert not app.error
+
+
+def test_a_tab_that_rests_sees_whatever_anybody_changes(live, monkeypatch):
+    monkeypatch.setenv("EM_HOME", str(live.home.root))
+    seen = [core.changed()]
+
+    def notices(change):
+        change()
+        seen.append(core.changed())
+        assert seen[-1] != seen[-2], change
+
+    stopped = live.ended("stopped", "user", saved=100)
+    seen.append(core.changed())
+    notices(live.queued)
+    notices(lambda: control.resume(live.home, stopped, start=False))
+    notices(lambda: control.stop(live.home, stopped))
+    notices(lambda: trash.delete(live.home, [stopped]))
+    notices(lambda: trash.restore(live.home, stopped))
 
 
 def test_deleting_asks_first_and_moves_the_run_to_the_trash(live, monkeypatch):

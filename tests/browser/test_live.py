@@ -139,7 +139,7 @@ def test_the_page_grows_by_itself_in_every_tab_and_stands_as_it_was_after_reopen
     shoot(reopened, "live-at-work-narrow")
 
 
-def test_it_refreshes_only_while_something_is_active(live: LiveHome, context: BrowserContext) -> None:
+def test_an_idle_tab_hardly_asks_and_wakes_when_somebody_launches(live: LiveHome, context: BrowserContext) -> None:
     run_id = live.at_work()
     page = tab(context)
     live.finish(run_id)
@@ -152,4 +152,7 @@ def test_it_refreshes_only_while_something_is_active(live: LiveHome, context: Br
         WebSocket.prototype.send = function (...all) { n += 1; return send.apply(this, all); };
         setTimeout(() => { WebSocket.prototype.send = send; done(n); }, 6000); })"""
     )
-    assert (seen, frames) == (0, []), "an idle page asks for nothing"
+    assert frames == []
+    assert seen <= 1, "at work it asks three times in this time"
+    live.queued()
+    expect(page.get_by_text("Queue: 1 run")).to_be_visible(timeout=30_000)
