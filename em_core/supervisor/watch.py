@@ -131,26 +131,32 @@ class Watch:
             )
             return
         hang_s = self._patience.hang_s
-        if hang_s and self._quiet_s(run_dir, seen, now) >= hang_s:
+        if hang_s and self._hangs(run_dir, seen, now):
             how_long = f"{hang_s / 60:.0f} minutes" if hang_s >= 120 else f"{hang_s:.0f} s"
             self._begin(run_dir, seen, now, "hang", f"no sign of life for {how_long}: it was ended")
 
-    def _quiet_s(self, run_dir: Path, seen: _Seen, now: float) -> float:
-        """Seconds since the run was last seen to move."""
+    def _hangs(self, run_dir: Path, seen: _Seen, now: float) -> bool:
+        """Whether the run was not seen to move for as long as it is waited for.
+
+        Its processes' bytes are counted from the middle of that time on, so it is never said at a first look after a
+        long time without one: then the run gets another chance to move.
+        """
         hang_s = self._patience.hang_s
         if now - seen.looked_t < min(_LOOK_S, hang_s / 10):
-            return 0.0
+            return False
         seen.looked_t = now
         signs = alive.signs(run_dir)
         if signs != seen.signs:
             seen.signs, seen.moved_t, seen.moved_bytes = signs, now, None
-        elif seen.moved_bytes is None and now - seen.moved_t >= hang_s / 2:
-            seen.moved_bytes = processes.moved_bytes(processes.of_run(run_dir))
-        elif seen.moved_bytes is not None and now - seen.moved_t >= hang_s:
-            moved = processes.moved_bytes(processes.of_run(run_dir))
-            if moved - seen.moved_bytes >= _MOVED_BYTES:
-                seen.moved_t, seen.moved_bytes = now, None
-        return now - seen.moved_t if seen.moved_bytes is not None else 0.0
+        elif seen.moved_bytes is None:
+            if now - seen.moved_t >= hang_s / 2:
+                seen.moved_bytes = processes.moved_bytes(processes.of_run(run_dir))
+        elif now - seen.moved_t >= hang_s:
+            moved = processes.moved_bytes(processes.of_run(run_dir)) - seen.moved_bytes
+            if moved < _MOVED_BYTES:
+                return True
+            seen.moved_t, seen.moved_bytes = now, None
+        return False
 
     def _begin(self, run_dir: Path, seen: _Seen, now: float, cause: str, reason: str) -> None:
         marks.write_ending(run_dir, seen.attempt, cause, reason)
@@ -167,5 +173,6 @@ class Watch:
             return
         number = signal.SIGTERM if seen.ending == "note" else signal.SIGKILL
         reached = processes.send(processes.of_run(run_dir), number)
-        log.warning("%s: sent %s to %s", run_dir.name, number.name, reached or "nobody")
+        if seen.ending != number.name:  # SIGKILL is sent again and again to what a driver holds
+            log.warning("%s: sent %s to %s", run_dir.name, number.name, reached or "nobody")
         seen.ending, seen.ending_t = number.name, now

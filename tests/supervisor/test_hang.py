@@ -153,6 +153,26 @@ def test_silence_is_measured_by_what_the_supervisor_saw_not_by_file_times(bench:
         assert read_ending(run_dir, 1) == ("hang", "no sign of life for 60 s: it was ended")
 
 
+def test_supervisor_that_did_not_look_for_long_gives_the_run_time_to_move(bench: Bench) -> None:
+    run_id = _launch(bench, "steady")
+    run_dir = bench.home.run_dir(run_id)
+    now = [1000.0]
+    watch = Watch(bench.home, Patience(hang_s=60), lambda _about, _text: None, clock=lambda: now[0])
+    with Lease(run_dir / "lease") as lease:
+        lease.acquire()
+        status = run_status(run_dir)
+        for now[0] in (1000.0, 2000.0):  # it was halted, and the run with it
+            watch.turn([status])
+        assert read_ending(run_dir, 0) is None
+        (run_dir / "alive").touch()
+        for now[0] in (2010.0, 2030.0, 2050.0):
+            watch.turn([status])
+        assert read_ending(run_dir, 0) is None
+        now[0] = 2080.0
+        watch.turn([status])
+        assert read_ending(run_dir, 0) is not None
+
+
 def test_next_supervisor_knows_why_the_last_one_ended_a_worker(bench: Bench) -> None:
     run_id = _at_work(bench, "stubborn")
     supervisor = bench.supervise(hang_s=0.5, dump_s=0.0, term_s=600)
