@@ -23,6 +23,7 @@ from em_core.judges.lane import Key
 from em_core.judges.pipeline import JudgingPipeline, already_judged
 from em_core.judges.throttle import START, Throttle
 from em_core.records import Judgement
+from em_core.view.run_words import time_range
 
 SAMPLE = 5
 _T_95 = (0.0, 0.0, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
@@ -78,7 +79,7 @@ class CostRange:
         usd = "price unknown"
         if self.usd is not None:
             usd = f"${self.usd.mean:,.2f} (${self.usd.low:,.2f} to ${self.usd.high:,.2f})" if self.usd.high else "no cost"
-        took = f"{_duration(self.time_s.low)} to {_duration(self.time_s.high)}"
+        took = time_range(self.time_s.low, self.time_s.high)
         return f"{self.n_calls:,} calls{cached}, {tokens}, {usd}, {took}"
 
 
@@ -201,9 +202,3 @@ def _time(n: int, took: Sequence[float], throttle: Throttle | None) -> Span:
 
 def _count(tokens: float) -> str:
     return f"{tokens / 1e6:,.1f} M" if tokens >= 1e6 else f"{tokens / 1e3:,.0f} k" if tokens >= 1e4 else f"{tokens:,.0f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

@@ -18,6 +18,7 @@ from em_core.plan import Plan
 from em_core.plan import plan as plan_one
 from em_core.plan import validate as validate_one
 from em_core.spec import RunSpec
+from em_core.view.run_words import time_range
 
 MOST_PLANS = 12
 _INDIFFERENT: Any = {
@@ -80,7 +81,7 @@ class Total:
     def text(self) -> str:
         """The sums for a person, a few lines."""
         cost = "unknown price" if self.cost_usd is None else f"{self.cost_usd[0]:,.2f} to {self.cost_usd[1]:,.2f} US dollars"
-        time = "unknown" if self.time_s is None else f"{_hours(self.time_s[0])} to {_hours(self.time_s[1])}, one after another"
+        time = "unknown" if self.time_s is None else f"{time_range(*self.time_s)}, one after another"
         how = f"{self.n_planned} of {self.n_kinds} kinds of run planned, the others estimated from these" if self.scaled else ""
         lines = [
             f"together: {self.n_runs:,} runs" + (f" ({how})" if how else ""),
@@ -93,10 +94,6 @@ class Total:
         if self.n_too_big:
             lines.append(f"  {self.n_too_big:,} of them need more memory than there is")
         return "\n".join(lines)
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f} h" if seconds >= 5400 else f"{seconds / 60:,.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def kinds(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from em_core.view.run_words import time_range
+
 if TYPE_CHECKING:
     from em_core.plan import Plan
 
@@ -47,7 +49,7 @@ def printed(plan: Plan) -> str:
     lines += _memory(plan)
     lines += _row("disk", _disk(plan))
     if plan.time_s:
-        lines += _row("time", f"{_duration(plan.time_s[0])} to {_duration(plan.time_s[1])}, {plan.time_source}, on {plan.device}")
+        lines += _row("time", f"{time_range(*plan.time_s)}, {plan.time_source}, on {plan.device}")
         lines += _row("", "; ".join(map(_phase, plan.phases)))
     for kind, sentences in (("note", plan.notes), ("warning", plan.warnings)):
         for sentence in sentences:
@@ -80,7 +82,7 @@ def _disk(plan: Plan) -> str:
 
 def _phase(phase: dict[str, Any]) -> str:
     beside = " beside the others" if phase["beside"] else ""
-    return f"{phase['name']} {_duration(phase['low_s'])} to {_duration(phase['high_s'])}{beside}"
+    return f"{phase['name']} {time_range(phase['low_s'], phase['high_s'])}{beside}"
 
 
 def _row(name: str, text: str) -> list[str]:
@@ -101,9 +103,3 @@ def _judge(judge: dict[str, Any]) -> str:
     cost = judge["cost_usd"]
     money = "price unknown" if cost is None else "no cost" if cost == (0.0, 0.0) else f"about ${cost[0]:.2f} to ${cost[1]:.2f}"
     return f"{name}: {judge['calls']:,} calls, {money}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

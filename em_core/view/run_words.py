@@ -57,3 +57,14 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def time_range(low_s: float, high_s: float) -> str:
+    """An estimate of seconds: ``40 s to 12 min``, ``50 min to 2.5 h``."""
+    return f"{_rounded(low_s)} to {_rounded(high_s)}"
+
+
+def _rounded(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
