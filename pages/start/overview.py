@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from em_core import definitions, demo
+from em_core import definitions, demo, evaluate_job
 from em_core.records import SIDE_KINDS
 from em_core.view import headline
 from pages.shared import core, panels, start, words
@@ -38,7 +38,8 @@ with counts:
     if not read_only:
         st.metric("Running", sum(s.active for s in statuses), border=True, width=150)
         st.metric("Queued", sum(s.state == "queued" for s in statuses), border=True, width=150)
-    st.metric("Runs in the store", int((~runs["run_kind"].isin(SIDE_KINDS)).sum()), border=True, width=150)
+    trained = ~runs["run_kind"].isin([*SIDE_KINDS, evaluate_job.KIND])
+    st.metric("Training runs", int(trained.sum()), border=True, width=150)
     st.metric("Answers", int(runs["n_responses"].sum()), border=True, width=150, format="localized")
 
 start.questions()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from em_core.evaluate_job.todo import Wanted
 from em_core.store.publish import publish
+from em_core.supervisor import evaluate
 from em_core.supervisor.evidence import list_runs
 from tests.app.visiting import button, said, visit
 from tests.evaluate_job.conftest import Workbench
@@ -36,6 +38,13 @@ def test_the_form_tells_what_is_missing_and_queues_it(bench: Workbench, monkeypa
     (job,) = [status for status in list_runs(bench.home) if status.kind == "evaluate"]
     assert job.state == "queued"
     assert job.run_id in said(app)
+
+
+def test_home_does_not_count_an_evaluation_as_a_training_run(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate.queue(bench.home, Wanted(bench.run_id, samples=2), start=False)
+    publish(bench.home)
+    shown = {metric.label: metric.value for metric in visit(bench.home, monkeypatch).metric}
+    assert (shown["Training runs"], shown["Queued"]) == ("1", "1")
 
 
 def test_a_run_at_work_says_so_instead_of_a_form(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
