@@ -114,12 +114,16 @@ def read_spec(
     document, problems = grid.apply(document, list(overrides))
     problems += complaints.unknown_keys(document, RunSpec)
     specs: dict[str, RunSpec] = {}
+    filled: dict[str, tuple[dict[str, Any], list[complaints.Problem]]] = {}
     try:
         for run in grid.expand(_known(document)):
-            run, wrong = judge_configs.fill(run, home)
+            judges = {"judges": run["judges"]} if "judges" in run else {}
+            if repr(judges) not in filled:  # mostly the same for all runs: their files are read once
+                filled[repr(judges)] = judge_configs.fill(judges, home)
+            judges, wrong = filled[repr(judges)]
             problems += wrong
             try:
-                spec = anchor(RunSpec.model_validate({**run, "judges": []} if wrong else run))
+                spec = anchor(RunSpec.model_validate({**run, **({"judges": []} if wrong else judges)}))
             except ValidationError as error:
                 problems += complaints.in_words(error)
                 continue

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.locate import plain_name
 from em_core.organism.models import is_organism
-from em_core.plan import forecast, rows
 from em_core.records import RunCreated, RunState
 from em_core.spec import RunSpec
 from em_core.supervisor.evidence import RunStatus, list_runs
@@ -30,6 +30,8 @@ from em_core.supervisor.start import ensure_running, launch_lock, wake
 MIN_FREE_BYTES = 32 << 20
 BUILDING = ".new-"
 """How the folder of a run is called until it is whole."""
+_WRITERS = 8
+"""Folders that are written at once: each waits for the disk four times, and a disk does several waits together."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def launch(
         Busy: An identical run exists (and neither `again` nor `existing_ok` was said).
         WorkFailed: The supervisor did not start; the runs stay queued.
     """
+    from em_core.plan import forecast  # a supervisor imports this module too, and plans nothing
+
     home.writable("Launching a run")
     pinned = [specs_io.anchor(spec) for spec in specs]  # the worker's working folder is another one
     entries = [_entry(spec, figures) for spec, figures in zip(pinned, forecast.of_specs(pinned, home), strict=True)]
@@ -155,8 +159,11 @@ def _create(home: Home, new: Sequence[tuple[str, Entry]]) -> None:
     placed: list[Path] = []
     with _reported(home):
         try:
-            for order, (folder, (run_id, entry)) in enumerate(zip(building, new, strict=True)):
-                _fill(folder, run_id, entry, created_t, order)
+            with ThreadPoolExecutor(_WRITERS, thread_name_prefix="launch") as pool:
+                writing = pool.map(
+                    lambda n, folder, run: _fill(folder, run[0], run[1], created_t, n), range(len(new)), building, new
+                )
+                list(writing)  # raises the first problem, and begins no other then
             sync(home.runs)
             for folder, (run_id, _) in zip(building, new, strict=True):
                 folder.rename(home.runs / run_id)
@@ -186,7 +193,7 @@ def _fill(folder: Path, run_id: str, entry: Entry, created_t: float, order: int)
         file.flush()
         os.fsync(file.fileno())
     with EventWriter(folder, "launch") as events:
-        events.write(entry.record, RunState("run", "queued"), sync=True)
+        events.write(entry.record, RunState("run", "queued"))  # on disk when closed
     sync(folder / "events")
     sync(folder)
 
@@ -202,6 +209,8 @@ def created_record(spec: RunSpec) -> RunCreated:
     Raises:
         BadInput: Its training data is unusable.
     """
+    from em_core.plan import rows
+
     domain, sources = rows.sources(spec)
     return RunCreated(
         run_kind="train",
