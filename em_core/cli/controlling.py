@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from em_core.cli.output import Out
-from em_core.cli.running import status_of, wait_for
+from em_core.cli.running import wait_for
 from em_core.home import Home
 from em_core.supervisor import control, experiments
 
@@ -42,13 +42,11 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 
 def _stop(args: argparse.Namespace, home: Home, out: Out) -> int:
-    home.writable("Stopping a run")
     if args.experiment:
-        said = experiments.stop(home, args.experiment, discard=args.discard or args.now)
+        said = experiments.stop(home, args.experiment, args.discard, now=args.now)
         out.result({"experiment": args.experiment, "messages": said}, "\n".join(said))
         return 0
-    status_of(home, args.run_id)
-    message = control.stop(home, args.run_id, discard=args.discard, now=args.now)
+    message = control.stop(home, args.run_id, args.discard, now=args.now)
     out.result({"run_id": args.run_id, "message": message}, message)
     return 0
 

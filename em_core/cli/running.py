@@ -9,10 +9,10 @@ from typing import Any
 
 from em_core.cli.output import Out, printable
 from em_core.cli.showing import show
-from em_core.errors import BadInput, EMError
+from em_core.errors import EMError
 from em_core.home import Home
 from em_core.supervisor import ensure_running, is_running
-from em_core.supervisor.evidence import RunStatus, list_runs, run_status
+from em_core.supervisor.evidence import RunStatus, list_runs, run_status, status_of
 from em_core.supervisor.requeue import settled
 
 
@@ -28,18 +28,6 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN")
     parser.add_argument("--follow", action="store_true", help="go on until the run ends")
     parser.set_defaults(run=_logs)
-
-
-def status_of(home: Home, run_id: str) -> RunStatus:
-    """The run's state from evidence.
-
-    Raises:
-        BadInput: There is no such run.
-    """
-    folder = home.run_dir(run_id)
-    if not (folder / "spec.json").exists():
-        raise BadInput(f"run {run_id!r} is unknown", "`python -m em_core runs` lists the ids")
-    return run_status(folder)
 
 
 def _status_row(status: RunStatus) -> dict[str, Any]:
@@ -83,7 +71,6 @@ def _runs(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 
 def _logs(args: argparse.Namespace, home: Home, out: Out) -> int:
-    status_of(home, args.run_id)
     path = home.run_dir(args.run_id) / "worker.log"
     offset, text = 0, ""
     while True:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from em_core import evaluate_job, requests
 from em_core.causes import Cause
-from em_core.errors import BadInput, Busy
+from em_core.errors import Busy
 from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.lease import Lease, held, signed_pid
 from em_core.records import Phase, RunState, State
 from em_core.supervisor import failures
-from em_core.supervisor.evidence import RunStatus, decide, run_status
+from em_core.supervisor.evidence import RunStatus, decide, run_status, status_of
 from em_core.supervisor.launch import Launched
 from em_core.supervisor.requeue import requeue
 from em_core.supervisor.start import ensure_running, wake
@@ -168,7 +168,4 @@ def record_death(run_dir: Path, status: RunStatus, returncode: int | None = None
 
 def _find(home: Home, run_id: str, what: str) -> tuple[Path, RunStatus]:
     home.writable(what)
-    run_dir = home.run_dir(run_id)
-    if not (run_dir / "spec.json").exists():
-        raise BadInput(f"run {run_id!r} is unknown", "`python -m em_core runs` lists the ids")
-    return run_dir, run_status(run_dir)
+    return home.run_dir(run_id), status_of(home, run_id)

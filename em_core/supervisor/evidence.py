@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from em_core import alive, lease, requests
+from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.records import FinalState
 from em_core.supervisor import failures
@@ -119,6 +120,18 @@ def run_status(run_dir: Path, *, with_pid: bool = False) -> RunStatus:
     if with_pid and status.active:
         status = replace(status, pid=lease.holder_pid(run_dir / "lease"))
     return status
+
+
+def status_of(home: Home, run_id: str) -> RunStatus:
+    """The state of a run that a person named.
+
+    Raises:
+        BadInput: There is no such run.
+    """
+    run_dir = home.run_dir(run_id)
+    if not (run_dir / "spec.json").exists():
+        raise BadInput(f"run {run_id!r} is unknown", "`python -m em_core runs` lists the ids")
+    return run_status(run_dir)
 
 
 def list_runs(home: Home) -> list[RunStatus]:

@@ -82,8 +82,13 @@ def members(home: Home, name: str) -> list[RunStatus]:
     return found
 
 
-def stop(home: Home, name: str, discard: bool = False) -> list[str]:
+def stop(home: Home, name: str, discard: bool = False, *, now: bool = False) -> list[str]:
     """Stop what runs and waits, the last of the queue first, so that nothing else begins meanwhile.
+
+    Args:
+        home: Whose runs.
+        name: The experiment.
+        discard, now: As of `em_core.supervisor.control.stop`.
 
     Returns:
         What happened, a sentence a run.
@@ -95,7 +100,7 @@ def stop(home: Home, name: str, discard: bool = False) -> list[str]:
     home.writable("Stopping runs")
     runs = members(home, name)
     waiting = [status for status in reversed(runs) if status.state == "queued"]
-    said = _each(waiting + [s for s in runs if s.active], lambda run_id: control.stop(home, run_id, discard=discard))
+    said = _each(waiting + [s for s in runs if s.active], lambda run_id: control.stop(home, run_id, discard, now=now))
     if not said:
         raise Busy(f"experiment {name}: nothing of it runs or waits", f"`python -m em_core experiments {name}` shows it")
     return said

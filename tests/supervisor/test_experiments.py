@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from em_core import requests
 from em_core.errors import BadInput, Busy, EMError
 from em_core.events import EventWriter
 from em_core.lease import Lease
@@ -57,7 +58,8 @@ def test_counts_progress_and_states_come_from_evidence(bench: Bench) -> None:
     assert (group.stoppable, group.resumable, group.unfinished) == (runs[2:], [runs[1]], True)
 
 
-def test_stopping_an_experiment_stops_what_waits_and_asks_what_works(bench: Bench) -> None:
+def test_stopping_an_experiment_stops_what_waits_and_asks_what_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("em_core.supervisor.control.ensure_running", lambda _home: None)
     runs = _sweep(bench)
     other = _sweep(bench, "other", 1, train={"seed": 9})
     _end(bench, runs[0], "finished")
@@ -65,7 +67,10 @@ def test_stopping_an_experiment_stops_what_waits_and_asks_what_works(bench: Benc
         assert lease.acquire()
         said = experiments.stop(bench.home, "sweep")
         assert len(said) == 2
-        assert run_status(bench.home.run_dir(runs[1])).state == "stopping"
+        working = bench.home.run_dir(runs[1])
+        assert (run_status(working).state, requests.asked(working), requests.hurried(working)) == ("stopping", "stop", False)
+        assert len(experiments.stop(bench.home, "sweep", now=True)) == 1
+        assert (requests.asked(working), requests.hurried(working)) == ("discard", True)
     states = {status.run_id: status.state for status in list_runs(bench.home)}
     assert (states[runs[0]], states[runs[2]], states[other[0]]) == ("finished", "stopped", "queued")
     with pytest.raises(BadInput, match="unknown"):
