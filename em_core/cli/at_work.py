@@ -12,9 +12,9 @@ from em_core.view import live_words
 
 def now(home: Home, status: RunStatus) -> dict[str, Any]:
     """Fields of a run at work; empty lists and None of another one."""
-    run = next(iter(active_runs(home, [status], log_lines=0)), None) if status.active else None
-    if run is None:
+    if not status.active:
         return {"eta_s": None, "tokens_per_s": None, "quiet_s": None, "now": []}
+    [run] = active_runs(home, [status])
     rows = [
         {
             "phase": phase.name, "state": phase.state, "done": phase.done, "total": phase.total, "per_s": phase.per_s,

@@ -75,7 +75,7 @@ def _one(args: argparse.Namespace, home: Home, out: Out, group: Group) -> int:
     rates = comparing.rates(cells, selection)
     rows = view.table(group, rates)
     pooled = view.by_knob(group, args.by, cells, selection) if args.by else pd.DataFrame()
-    working = [] if home.read_only else live.active_runs(home, log_lines=0)
+    working = [] if home.read_only else live.active_runs(home)
     left = experiments.time_left_s(home, group, working) if group.unfinished else 0.0
     if out.json:
         out.document(

@@ -3,7 +3,7 @@
     launch.launch(home, specs)       put runs into the queue (folders) and see that somebody takes them
     control.stop(home, run_id)       end a run
     evidence.list_runs(home)         every run's state, from evidence
-    live.active_runs(home)           what is going on right now
+    live.active_runs(home)           how far each run at work is
     ensure_running(home)             start the supervisor when nobody is at it
 
 One process per home (``python -m em_core.supervisor``) starts by itself when needed and ends by

@@ -1,4 +1,4 @@
-"""What is going on right now, from the runs' own files: phases, losses, time left, log tail. No database."""
+"""What is going on right now, from the runs' own files: phases, losses, pace, time left. No database."""
 
 from __future__ import annotations
 
@@ -17,45 +17,35 @@ from em_core.checkpoints import RESUME, complete_checkpoints, read_complete
 from em_core.errors import EMError
 from em_core.home import Home
 from em_core.spec import RunSpec
-from em_core.supervisor import queue_order
 from em_core.supervisor.evidence import RunStatus, list_runs
 from em_core.supervisor.live_reading import Attempt, Reading
-from em_core.supervisor.logs import log_tail
 from em_core.supervisor.phases import Counts, Phase, phases_of, time_left, without_times
-
-SILENT_S = 120.0
-"""Of a run that has given no sign of life for so long no time left is told."""
+from em_core.view.live_words import QUIET_S
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """One active or queued run.
+    """One run at work.
 
     Args:
         status: Its state, step and total steps.
-        position: Place in the queue from 1; None when it is at work.
-        phases: Load, train, sample, judge; empty when it is queued.
-        n_answers: Answers sampled so far, the run's own (a shared step 0 is counted where it is kept).
+        phases: Load, train, sample, judge.
         losses: ``(step, loss)``, ascending steps; what a resumed run repeats stands once.
         tokens_per_s: Training throughput over the last steps, real tokens; None before.
         gpu_mem_gib: Most GPU memory that a step allocated, GiB; None without a GPU.
         attempts: Every worker's turn, oldest first.
         started_t: When the newest one began, seconds since 1970; None before.
         eta_s: Seconds left, from the measured pace of steps, answers and judgements; None while unknown.
-        log: The worker log's last lines, inert text.
     """
 
     status: RunStatus
-    position: int | None = None
     phases: tuple[Phase, ...] = ()
-    n_answers: int = 0
     losses: tuple[tuple[int, float], ...] = ()
     tokens_per_s: float | None = None
     gpu_mem_gib: float | None = None
     attempts: tuple[Attempt, ...] = ()
     started_t: float | None = None
     eta_s: float | None = None
-    log: str = ""
 
 
 @dataclass(slots=True)
@@ -74,22 +64,20 @@ _watched: dict[str, _Watched] = {}
 _lock = threading.Lock()
 
 
-def active_runs(home: Home, statuses: Sequence[RunStatus] | None = None, *, log_lines: int = 12) -> list[LiveRun]:
-    """Runs with a worker first, then the queue, each in its order.
+def active_runs(home: Home, statuses: Sequence[RunStatus] | None = None) -> list[LiveRun]:
+    """Runs with a worker, oldest first.
 
     Args:
         home: The home.
         statuses: Of its runs, where the caller has looked already.
-        log_lines: How many lines of the worker's log come along.
     """
     statuses = list_runs(home) if statuses is None else statuses
     with _lock:
-        active = [_live(home, s, log_lines) for s in statuses if s.active]
-        wanted = {str(home.runs / s.run_id) for s in statuses if s.active}
+        found = [_live(home, status) for status in statuses if status.active]
+        wanted = {str(home.runs / run.status.run_id) for run in found}
         for path in [p for p in _watched if p.startswith(f"{home.runs}{os.sep}") and p not in wanted]:
             del _watched[path]
-    queued = queue_order.read(home).queued(statuses)
-    return active + [LiveRun(status, position) for position, status in enumerate(queued, 1)]
+    return found
 
 
 def resume_step(run_dir: Path) -> int:
@@ -103,29 +91,26 @@ def resume_step(run_dir: Path) -> int:
     return 0
 
 
-def _live(home: Home, status: RunStatus, log_lines: int) -> LiveRun:
+def _live(home: Home, status: RunStatus) -> LiveRun:
     run_dir, now = home.runs / status.run_id, time.time()
     watched = _watched.setdefault(str(run_dir), _Watched())
     reading = watched.reading.read(run_dir / "events", "worker-*.jsonl")
     if status.kind == evaluate_job.KIND:
         _read_evaluation(home, run_dir, reading)
     phases = phases_of(reading, dict(status.phases), _counts(home, run_dir, watched), now)
-    if (status.quiet_s or 0.0) >= SILENT_S:
+    if (status.quiet_s or 0.0) >= QUIET_S:  # what was measured is not its pace any more
         phases = without_times(phases)
     if len(watched.losses) != len(reading.losses) or watched.losses[-1:] != tuple(reading.losses[-1:]):
         watched.losses = tuple(reading.losses)
     return LiveRun(
         status,
-        None,
         phases,
-        sum(reading.n_answers.values()),
         watched.losses,
         statistics.median(reading.tokens_per_s) if reading.tokens_per_s else None,
         reading.gpu_mem_gib,
         tuple(reading.attempts),
         reading.attempts[-1].started_t if reading.attempts else None,
         time_left(phases) if status.state == "running" else None,
-        log_tail(run_dir / "worker.log", log_lines) if log_lines else "",
     )
 
 

@@ -167,12 +167,10 @@ def _sample(reading: Reading, state: str, counts: Counts) -> Phase:
 
 
 def _judge(reading: Reading, state: str, counts: Counts, sample: Phase) -> Phase:
-    if reading.facts_t is not None and not reading.judge_ids:
+    if sample.state == "skipped" or (reading.facts_t is not None and not reading.judge_ids):
         return Phase("judge", "skipped", work_s=0.0)
     n_judges = len(reading.judge_ids)
-    total = sample.total * n_judges if sample.total is not None and sample.state != "skipped" else None
-    if sample.state == "skipped":
-        return Phase("judge", "skipped", work_s=0.0)
+    total = sample.total * n_judges if sample.total is not None else None
     judged = sum(reading.n_judged.values())
     if counts.shared is not None:
         judged += sum(n for judge, n in counts.shared.n_judged.items() if judge in reading.judge_ids)

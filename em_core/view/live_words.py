@@ -9,7 +9,7 @@ from em_core.causes import KNOWN
 from em_core.view.run_words import duration
 
 QUIET_S = 120.0
-"""A run that has given no sign of life for so long is said to be quiet."""
+"""A run that has given no sign of life for so long is said to be quiet, and no time left is told of it."""
 
 ActionName = Literal["resume", "smaller", "retry", "clone", "evaluate", "delete"]
 

@@ -25,12 +25,12 @@ def board() -> None:
     """Every active and queued run; runs again by itself only while there is one."""
     with core.guarded():
         now = core.statuses()
-        working = live.active_runs(core.home(), now, log_lines=0)
-        at_work = [run for run in working if run.status.active]
+        at_work = live.active_runs(core.home(), now)
         rates = live_curves.rates_of(at_work)
+        working = bool(at_work) or any(status.state == "queued" for status in now)
         if working:
             core.keep_running()  # queued runs need a supervisor, also when the last one was killed
-    if {(status.run_id, status.attempt) for status in now if status.final} != drawn or bool(working) != busy:
+    if {(status.run_id, status.attempt) for status in now if status.final} != drawn or working != busy:
         st.rerun()  # a run ended or was queued again: draw the whole page, and without the timer when it was the last
     if not working:
         words.empty_state(

@@ -115,7 +115,7 @@ def summary(group: Group) -> None:
     if not group.unfinished:
         return
     with core.guarded(stop=False):
-        left = experiments.time_left_s(core.home(), group, live.active_runs(core.home(), log_lines=0))
+        left = experiments.time_left_s(core.home(), group, live.active_runs(core.home(), core.statuses()))
     said = "time left not known yet" if left is None else f"about {words.duration(left)} left"
     st.progress(group.progress, text=f"{group.progress:.0%} of all training · {said}")
 

@@ -222,7 +222,7 @@ def test_judged_answers_are_counted_once_each_however_they_look(running: Running
                 "judgement", 5, response_id=response, judge_id="organism-x", metric=metric, raw_reply='"metric": "alignment"'
             )
     running.write("response", 6, response_id="c", text='{"kind": "judgement", "metric": "alignment", "step": 7}')
-    assert (running.phase("judge").done, running.live().n_answers) == (2, 1)
+    assert (running.phase("judge").done, running.phase("sample").done) == (2, 1)
 
 
 def test_judges_of_other_metrics_are_counted_too(running: Running) -> None:
@@ -241,10 +241,10 @@ def test_torn_last_line_is_read_when_it_is_whole(running: Running) -> None:
     with path.open("a") as file:
         file.write('{"kind": "response", "t": 1, "text": "half')
         file.flush()
-        assert running.live().n_answers == 0
+        assert running.phase("sample").done == 0
         file.write(' done"}\n')
-    assert running.live().n_answers == 1
-    assert running.live().n_answers == 1
+    assert running.phase("sample").done == 1
+    assert running.phase("sample").done == 1
 
 
 def test_a_long_run_keeps_its_first_and_newest_losses(running: Running) -> None:
