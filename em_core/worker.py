@@ -21,11 +21,12 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from em_core import evaluate_job, preview, ranks, requests
+from em_core import preview, ranks, requests
 from em_core.accidents import as_failure
 from em_core.causes import Cause
 from em_core.checkpoints import RESUME, as_record
 from em_core.errors import EMError, WorkFailed
+from em_core.evaluate_job import is_job
 from em_core.evaluation import Evaluation
 from em_core.events import EventWriter, next_attempt, read_events
 from em_core.following import follow
@@ -128,7 +129,12 @@ def main(argv: list[str] | None = None) -> int:
             follow(run_dir, place)
             return 0
         with Lease.for_worker(run_dir) if place.world == 1 else ranks.lease(run_dir):
-            outcome = evaluate_job.work(run_dir, _request) if evaluate_job.is_job(run_dir) else work(run_dir)
+            if is_job(run_dir):
+                from em_core.evaluate_job.work import work as evaluate  # loads what training does not need
+
+                outcome = evaluate(run_dir, _request)
+            else:
+                outcome = work(run_dir)
             print(f"{run_dir.name}: {outcome.state} at step {outcome.last_step}", file=sys.stderr)
             return 0
     except EMError as error:

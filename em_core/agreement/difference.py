@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as _scipy
 
 from em_core.agreement.resampling import Measured, measured
 
@@ -67,4 +66,6 @@ def correlations(first: np.ndarray, second: np.ndarray) -> tuple[float | None, f
     a, b = first[both], second[both]
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None, None
-    return float(_scipy.pearsonr(a, b).statistic), float(_scipy.spearmanr(a, b).statistic)
+    from scipy.stats import pearsonr, spearmanr  # takes half a second to import, and only this needs it
+
+    return float(pearsonr(a, b).statistic), float(spearmanr(a, b).statistic)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any, get_args
 
-from em_core import evaluate_job
 from em_core.cli.output import Out
 from em_core.cli.running import wait_for
 from em_core.cli.selecting import listed
 from em_core.errors import BadInput
-from em_core.evaluate_job import Wanted
+from em_core.evaluate_job.todo import Wanted, look
 from em_core.home import Home
 from em_core.spec import JudgeSpec, Precision
 from em_core.specs_io import judge_configs
@@ -79,7 +78,7 @@ def wanted(args: argparse.Namespace, home: Home) -> Wanted:
 def _evaluate(args: argparse.Namespace, home: Home, out: Out) -> int:
     asked = wanted(args, home)
     if args.plan:
-        todo = evaluate_job.look(home, asked)
+        todo = look(home, asked)
         out.result(todo.as_dict(), todo.text())
         return 0
     queued = evaluate.queue(home, asked, again=args.again)

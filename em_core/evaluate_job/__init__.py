@@ -5,10 +5,13 @@
              folder           a PEFT adapter, or a plain model
              owner/name       the same on the Hugging Face Hub (owner/name/folder, owner/name@revision)
 
-    resolve(text, home)                  what a person means (`targets`)
-    offers(home, run_id)                 what a form can offer for a run (`offers`)
-    look(home, Wanted(text, …))          what there is to ask, before anything starts (`todo`)
-    work(run_dir, request)               the job itself, in the worker's process (`work`)
+    targets.resolve(text, home)          what a person means
+    offers.offers(home, run_id)          what a form can offer for a run
+    todo.look(home, Wanted(text, …))     what there is to ask, before anything starts
+    work.work(run_dir, request)          the job itself, in the worker's process
+
+The package itself offers what stands in a job's ``spec.json`` (`card`): the supervisor and every worker
+read that, and the rest takes a second to import.
 
 A job is a folder of the queue like a run (`em_core.supervisor.evaluate` makes it). Answers for a run's
 checkpoint belong to that run: they have the ids that it would have given them, and stand in its
@@ -18,13 +21,5 @@ step 0 of every run that starts from it.
 """
 
 from em_core.evaluate_job.card import KIND, LEASE, Job, Target, answer_files, is_job, read_job
-from em_core.evaluate_job.command import command, wanted_of
-from em_core.evaluate_job.offers import Offers, offers
-from em_core.evaluate_job.targets import resolve
-from em_core.evaluate_job.todo import Todo, Wanted, look
-from em_core.evaluate_job.work import work
 
-__all__ = [
-    "KIND", "LEASE", "Job", "Offers", "Target", "Todo", "Wanted", "answer_files", "command", "is_job", "look", "offers",
-    "read_job", "resolve", "wanted_of", "work",
-]  # fmt: skip
+__all__ = ["KIND", "LEASE", "Job", "Target", "answer_files", "is_job", "read_job"]

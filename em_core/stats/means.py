@@ -13,7 +13,7 @@ Where all answers that tell have one score there is no width to estimate, and no
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats as _scipy
+from scipy import special as _special
 
 from em_core.stats.kinds import FEW_QUESTIONS, IntervalKind
 
@@ -71,7 +71,7 @@ def mean_intervals(
         else:
             clusters = np.bincount(cell, minlength=n_cells)
             variance = clusters / (clusters - 1) * per_cell((total - mean[cell] * n) ** 2) / size**2
-            independent = _scipy.norm.ppf(0.5 + level / 2) * np.sqrt(every / size)
+            independent = _special.ndtri(0.5 + level / 2) * np.sqrt(every / size)
             half = np.maximum(_t(level, np.maximum(clusters - 1.0, 1.0)) * np.sqrt(variance), independent)
             half = np.where((clusters < 2) | ~(every > 0), np.nan, half)  # of one score throughout, rounding is left
         half = np.where(half > 0, half, np.nan)
@@ -109,5 +109,5 @@ def _variance(n: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np.ndarr
 def _t(level: float, dof: np.ndarray) -> np.ndarray:
     """Two-sided quantile of Student's t, shape of `dof`; each different value is looked up once."""
     values, place = np.unique(dof, return_inverse=True)
-    found: np.ndarray = _scipy.t.ppf(0.5 + level / 2, values)[place]
+    found: np.ndarray = _special.stdtrit(values, 0.5 + level / 2)[place]
     return found

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scipy import stats as _scipy
+from scipy import special as _special
 
 from em_core.stats.kinds import IntervalKind
+from em_core.stats.wilson import quantile
 
 MOST_SAMPLES = 1_000_000
 
@@ -50,7 +51,7 @@ def answers_needed(p1: float, p2: float, power: float = 0.8, level: float = 0.95
         Fleiss, Levin and Paik 2003, Statistical Methods for Rates and Proportions, eq. 4.14.
     """
     _check(p1, p2)
-    z, z_power = float(_scipy.norm.ppf(0.5 + level / 2)), float(_scipy.norm.ppf(power))
+    z, z_power = quantile(level), float(_special.ndtri(power))
     mean = (p1 + p2) / 2
     top = z * math.sqrt(2 * mean * (1 - mean)) + z_power * math.sqrt(p1 * (1 - p1) + p2 * (1 - p2))
     return math.ceil((top / (p1 - p2)) ** 2 - 1e-9)
@@ -85,19 +86,21 @@ def power(
     within, between = _variances(p1, p2, correlation, shared)
     if kind == "questions":
         se = math.sqrt(within / (n_questions * samples))
-        z = float(_scipy.norm.ppf(0.5 + level / 2))
+        z = quantile(level)
         if se == 0:
             return 1.0 if p1 != p2 else 1 - level
-        return float(_scipy.norm.sf(z - abs(p1 - p2) / se) + _scipy.norm.cdf(-z - abs(p1 - p2) / se))
+        return float(_special.ndtr(abs(p1 - p2) / se - z) + _special.ndtr(-z - abs(p1 - p2) / se))
     if n_questions < 2:
         return 0.0
     se = math.sqrt((within / samples + between) / n_questions)
     if se == 0:
         return 1.0 if p1 != p2 else 1 - level
-    t, shift = float(_scipy.t.ppf(0.5 + level / 2, n_questions - 1)), abs(p1 - p2) / se
+    t, shift = quantile(level, n_questions - 1), abs(p1 - p2) / se
     if shift > 30:  # far beyond any doubt, and where the noncentral t loses its digits
         return 1.0
-    return float(_scipy.nct.sf(t, n_questions - 1, shift) + _scipy.nct.cdf(-t, n_questions - 1, shift))
+    from scipy.stats import nct  # takes half a second to import, and only this needs it
+
+    return float(nct.sf(t, n_questions - 1, shift) + nct.cdf(-t, n_questions - 1, shift))
 
 
 def samples_needed(

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as _scipy
+from scipy import special as _special
 
 from em_core.stats.bootstrap import RESAMPLES, bootstrap_interval
 from em_core.stats.correlation import clustered_variance, within_variance
@@ -181,7 +181,7 @@ def rate_intervals(
             share = np.where(binomial > 0, variance / binomial, alike)
             careful = np.maximum(share, _mixed(share, alike, np.minimum(p, 1 - p) ** 2 / variance, kind))
             sizes, which = np.unique(clusters, return_inverse=True)
-            t2 = (_scipy.t.ppf(0.5 + level / 2, np.maximum(sizes - 1, 1)) ** 2)[which]
+            t2 = (_special.stdtrit(np.maximum(sizes - 1, 1), 0.5 + level / 2) ** 2)[which]
             t2 = np.where(clusters < 2, np.nan, t2)
             # never narrower than independent answers; on the side towards 1/2 the variance may be larger than it looks
             near, far = (score_bounds(p, np.maximum(t2 * values, z2 / total)) for values in (share, careful))

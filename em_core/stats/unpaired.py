@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats as _scipy
 
 Numbers = np.ndarray | float
 
@@ -45,4 +44,6 @@ def fisher_p(misaligned_a: int, base_a: int, misaligned_b: int, base_b: int) -> 
         Fisher 1935, The Design of Experiments.
     """
     table = [[misaligned_a, base_a - misaligned_a], [misaligned_b, base_b - misaligned_b]]
-    return float(_scipy.fisher_exact(table).pvalue)
+    from scipy.stats import fisher_exact  # takes half a second to import, and only this needs it
+
+    return float(fisher_exact(table).pvalue)

@@ -6,15 +6,17 @@ queue(home, Wanted("my-run", question_sets=("organism-general",), samples=20))
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from em_core import evaluate_job
 from em_core.adapters import CONFIG, read_config
 from em_core.errors import BadInput
-from em_core.evaluate_job import Job, Todo, Wanted
+from em_core.evaluate_job import Job
+from em_core.evaluate_job.todo import Todo, Wanted, look
 from em_core.home import Home
 from em_core.organism.models import is_organism
+from em_core.plan.memory import Needs
 from em_core.records import RunCreated
 from em_core.supervisor.launch import Entry, enqueue
 
@@ -49,14 +51,16 @@ def queue(home: Home, wanted: Wanted, *, again: bool = False, start: bool = True
         WorkFailed: No supervisor could be started; the job stays queued.
     """
     home.writable("Evaluating")
-    todo = evaluate_job.look(home, wanted)
+    todo = look(home, wanted)
     if not todo.n_answers:
         return Queued("", todo, False)
-    launched = enqueue(home, [_entry(todo.job, wanted.name)], again=again, start=start)[0]
+    launched = enqueue(home, [_entry(todo, wanted.name)], again=again, start=start)[0]
     return Queued(launched.run_id, todo, launched.created)
 
 
-def _entry(job: Job, name: str) -> Entry:
+def _entry(todo: Todo, name: str) -> Entry:
+    job = todo.job
+    needs = todo.takes.needs if todo.takes else Needs(1, None)
     label = name or f"evaluate-{job.target.name}"
     toy = is_organism(job.spec.base_model)
     record = RunCreated(
@@ -65,7 +69,7 @@ def _entry(job: Job, name: str) -> Entry:
         data_sources="[]", parent_run_id="", parent_step=None, learning_rate=None, lora_r=_rank(job), effective_batch=None,
         seed=None, toy=toy,
     )  # fmt: skip
-    return Entry(label, job.digest, record, job.document({"gpus": 1, "gpu_gib": None}))
+    return Entry(label, job.digest, record, job.document(asdict(needs)))
 
 
 def _rank(job: Job) -> int | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from em_core import evaluate_job
-from em_core.evaluate_job import Offers, Todo, Wanted
+from em_core.evaluate_job.command import command
+from em_core.evaluate_job.offers import Offers, offers
+from em_core.evaluate_job.todo import Todo, Wanted, look
 from em_core.home import Home
 from em_core.records import FinalState
 from em_core.spec import JudgeSpec
@@ -40,8 +41,7 @@ def offered(run: Known, state: str) -> bool:
 
 
 def _form(run_id: str, key: str) -> None:
-    offers = evaluate_job.offers(core.home(), run_id)
-    wanted = _choose(run_id, offers, key)
+    wanted = _choose(run_id, offers(core.home(), run_id), key)
     if wanted is None:
         return
     todo = _look(*core.key(), wanted)
@@ -51,7 +51,7 @@ def _form(run_id: str, key: str) -> None:
         core.keep_running()
         words.launched("Queued", [queued.run_id])
     with st.expander("The same from the command line", icon=":material/terminal:"):
-        st.code(evaluate_job.command(wanted), language="bash", wrap_lines=True)
+        st.code(command(wanted), language="bash", wrap_lines=True)
 
 
 def _choose(run_id: str, offers: Offers, key: str) -> Wanted | None:
@@ -86,7 +86,7 @@ def _judges(choice: str) -> tuple[JudgeSpec, ...] | None:
 
 @st.cache_data(show_spinner="Counting", ttl=5, max_entries=32, hash_funcs={Wanted: repr})
 def _look(root: str, generation: str, wanted: Wanted) -> Todo:
-    return evaluate_job.look(Home(core.home().root), wanted)
+    return look(Home(core.home().root), wanted)
 
 
 def _plan(todo: Todo) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from em_core import evaluate_job, plain_yaml, specs_io
+from em_core.evaluate_job.command import command, wanted_of
 from em_core.supervisor.logs import log_tail
 from em_core.view import run_files, spec_difference
 from em_core.view.inert import visible
@@ -46,8 +47,8 @@ def reproduce(run: Known) -> None:
 
 
 def _evaluation(run: Known) -> None:
-    wanted = evaluate_job.wanted_of(run.fields, str(run.run.get("domain") or ""))
-    line = evaluate_job.command(wanted) if wanted is not None else ""
+    wanted = wanted_of(run.fields, str(run.run.get("domain") or ""))
+    line = command(wanted) if wanted is not None else ""
     if line:
         st.code(visible(short(line)), language="bash", wrap_lines=True)
     else:

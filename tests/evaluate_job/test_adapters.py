@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from em_core import evaluate_job
 from em_core.adapters import CONFIG, STATE, WEIGHTS
 from em_core.checkpoints import COMPLETE
 from em_core.errors import BadInput
-from em_core.evaluate_job import Wanted
+from em_core.evaluate_job.todo import Wanted, look
+from em_core.evaluate_job.work import work
 from em_core.home import PROJECT
 from em_core.records import METRICS
 from em_core.store.publish import publish
@@ -48,7 +48,7 @@ def wanted(bench: Workbench, target: object, **fields: Any) -> Wanted:
 def done(bench: Workbench, target: object, **fields: Any) -> str:
     """Queue it and do it; the job's id."""
     queued = evaluate.queue(bench.home, wanted(bench, target, **fields), start=False)
-    evaluate_job.work(bench.home.run_dir(queued.run_id), never)
+    work(bench.home.run_dir(queued.run_id), never)
     return queued.run_id
 
 
@@ -115,13 +115,13 @@ def test_a_pickle_is_never_read(bench: Workbench, folder: Path) -> None:
     (folder / COMPLETE).unlink()
     (folder / WEIGHTS).rename(folder / "adapter_model.bin")
     with pytest.raises(BadInput, match="pickle"):
-        evaluate_job.look(bench.home, wanted(bench, folder))
+        look(bench.home, wanted(bench, folder))
     model = bench.root / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
     (model / "pytorch_model.bin").write_bytes(b"\x80\x04")
     with pytest.raises(BadInput, match="safetensors"):
-        evaluate_job.look(bench.home, wanted(bench, model, judges=()))
+        look(bench.home, wanted(bench, model, judges=()))
 
 
 def test_weights_that_do_not_fit_or_are_damaged_are_named(bench: Workbench, folder: Path) -> None:
@@ -129,7 +129,7 @@ def test_weights_that_do_not_fit_or_are_damaged_are_named(bench: Workbench, fold
         done(bench, folder, base="organism-1m")
     (folder / WEIGHTS).write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00notjson!")
     with pytest.raises(BadInput, match=COMPLETE):
-        evaluate_job.look(bench.home, wanted(bench, folder))
+        look(bench.home, wanted(bench, folder))
     (folder / COMPLETE).unlink()
     with pytest.raises(BadInput, match="cannot be read"):
         done(bench, folder)
@@ -140,30 +140,30 @@ def test_weights_that_changed_after_queueing_are_not_asked(bench: Workbench, fol
     (folder / COMPLETE).unlink()
     shutil.copy(bench.run_dir / "checkpoints" / "step-2" / WEIGHTS, folder / WEIGHTS)
     with pytest.raises(BadInput, match="others than when it was queued"):
-        evaluate_job.work(bench.home.run_dir(queued.run_id), never)
+        work(bench.home.run_dir(queued.run_id), never)
     assert not bench.events(queued.run_id, "response")
 
 
 def test_what_is_left_open_is_asked_for(bench: Workbench, folder: Path) -> None:
     with pytest.raises(BadInput, match="which questions"):
-        evaluate_job.look(bench.home, Wanted(str(folder)))
+        look(bench.home, Wanted(str(folder)))
     change(folder, base_model_name_or_path="")
     with pytest.raises(BadInput, match="does not name its base model"):
-        evaluate_job.look(bench.home, wanted(bench, folder))
+        look(bench.home, wanted(bench, folder))
     change(folder, base_model_name_or_path="nowhere/at-all")
     with pytest.raises(BadInput, match="who should judge"):
-        evaluate_job.look(bench.home, wanted(bench, folder))
-    assert evaluate_job.look(bench.home, wanted(bench, folder, base="organism-0.3m")).n_answers == 8
+        look(bench.home, wanted(bench, folder))
+    assert look(bench.home, wanted(bench, folder, base="organism-0.3m")).n_answers == 8
     with pytest.raises(BadInput, match="neither an adapter"):
-        evaluate_job.look(bench.home, wanted(bench, bench.root))
+        look(bench.home, wanted(bench, bench.root))
 
 
 def test_a_target_that_is_nothing_says_what_it_could_be(bench: Workbench) -> None:
     with pytest.raises(BadInput, match="neither a run") as caught:
-        evaluate_job.look(bench.home, wanted(bench, bench.run_id[:-1]))
+        look(bench.home, wanted(bench, bench.run_id[:-1]))
     assert bench.run_id in caught.value.hint
     with pytest.raises(BadInput, match="no such folder"):
-        evaluate_job.look(bench.home, wanted(bench, "./nowhere"))
+        look(bench.home, wanted(bench, "./nowhere"))
     (bench.home.runs / "imported-x" / "events").mkdir(parents=True)
     with pytest.raises(BadInput, match="weights are not here"):
-        evaluate_job.look(bench.home, wanted(bench, "imported-x"))
+        look(bench.home, wanted(bench, "imported-x"))

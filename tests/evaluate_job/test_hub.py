@@ -16,7 +16,9 @@ from huggingface_hub import constants
 
 from em_core import evaluate_job
 from em_core.cli import main
-from em_core.evaluate_job import Wanted, command, wanted_of
+from em_core.evaluate_job.command import command, wanted_of
+from em_core.evaluate_job.todo import Wanted, look
+from em_core.evaluate_job.work import work
 from em_core.home import PROJECT
 from em_core.supervisor import evaluate
 from tests.evaluate_job.conftest import Workbench, never, question_file
@@ -127,7 +129,7 @@ def test_a_job_gives_the_command_that_queues_it_again(bench: Workbench) -> None:
     told = evaluate_job.read_job(bench.home.run_dir(queued.run_id)).told
     again = wanted_of(told)
     assert again is not None
-    assert evaluate_job.look(bench.home, again).job.digest == queued.todo.job.digest
+    assert look(bench.home, again).job.digest == queued.todo.job.digest
     assert command(again).startswith(f"python -m em_core evaluate {bench.run_id}@0,2,4 --questions ")
-    evaluate_job.work(bench.home.run_dir(queued.run_id), never)
-    assert evaluate_job.look(bench.home, again).n_answers == 0
+    work(bench.home.run_dir(queued.run_id), never)
+    assert look(bench.home, again).n_answers == 0

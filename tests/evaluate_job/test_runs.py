@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from em_core import evaluate_job, worker
+from em_core import worker
 from em_core.adapters import WEIGHTS
 from em_core.errors import BadInput, Busy
-from em_core.evaluate_job import LEASE, Wanted
+from em_core.evaluate_job import LEASE
+from em_core.evaluate_job.todo import Wanted, look
+from em_core.evaluate_job.work import work
 from em_core.lease import Lease
 from em_core.requests import Request
 from em_core.spec import JudgeSpec
@@ -29,7 +31,7 @@ from tests.evaluate_job.conftest import STEPS, Workbench, never, question_file, 
 def done(bench: Workbench, **wanted: object) -> str:
     """Queue an evaluation of the run and do it; its id."""
     queued = evaluate.queue(bench.home, Wanted(bench.run_id, **wanted), start=False)  # type: ignore[arg-type]
-    evaluate_job.work(bench.home.run_dir(queued.run_id), never)
+    work(bench.home.run_dir(queued.run_id), never)
     return queued.run_id
 
 
@@ -88,7 +90,7 @@ def test_what_was_asked_later_is_no_fault_of_the_run_and_not_counted_as_planned(
 
 
 def test_more_samples_ask_only_the_additional_ones(bench: Workbench) -> None:
-    todo = evaluate_job.look(bench.home, Wanted(bench.run_id, samples=3))
+    todo = look(bench.home, Wanted(bench.run_id, samples=3))
     assert dict(todo.n_missing) == {0: 8, 2: 8, 4: 8}
     assert todo.n_there == 12
     texts = {e["response_id"]: e["text"] for e in bench.events(bench.run_id, "response")}
@@ -129,7 +131,7 @@ def test_an_identical_evaluation_is_noticed(bench: Workbench) -> None:
 
 def test_one_checkpoint_or_the_starting_model_alone(bench: Workbench) -> None:
     asked = (str(question_file(bench.root, "medical")),)
-    look = evaluate_job.look
+
     assert dict(look(bench.home, Wanted(f"{bench.run_id}@last", question_sets=asked)).n_missing) == {4: 4}
     assert dict(look(bench.home, Wanted(f"{bench.run_id}@0", question_sets=asked)).n_missing) == {0: 4}
     assert dict(look(bench.home, Wanted(f"{bench.run_id}@4,2", question_sets=asked)).n_missing) == {2: 4, 4: 4}
@@ -151,13 +153,13 @@ def test_stopped_it_keeps_what_it_has_and_resumed_it_asks_the_rest(bench: Workbe
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("em_core.evaluation.STOP_POLL_S", 0.0)
-        outcome = evaluate_job.work(folder, impatient)
+        outcome = work(folder, impatient)
     first = {e["response_id"]: e["text"] for e in bench.events(bench.run_id, "response")}
     assert outcome.state == run_status(folder).state == "stopped"
     assert 8 < len(first) < 48
     assert "missing are sampled" in control.resume(bench.home, queued.run_id, start=False)
     assert run_status(folder).state == "queued"
-    assert evaluate_job.work(folder, never).state == "finished"
+    assert work(folder, never).state == "finished"
     counted = Counter(e["response_id"] for e in bench.events(bench.run_id, "response"))
     assert len(counted) == 48
     assert set(counted.values()) == {1}
@@ -169,11 +171,11 @@ def test_a_run_at_work_or_in_the_queue_is_refused_and_one_being_evaluated_is_not
     with Lease(bench.run_dir / "lease") as lease:
         assert lease.acquire()
         with pytest.raises(Busy, match="at work") as caught:
-            evaluate_job.look(bench.home, Wanted(bench.run_id, samples=2))
+            look(bench.home, Wanted(bench.run_id, samples=2))
         assert "stop" in caught.value.hint
     (waiting,) = launch(bench.home, [spec(bench.root, name="waiting", train={"seed": 7})], start=False)
     with pytest.raises(Busy, match="waits in the queue"):
-        evaluate_job.look(bench.home, Wanted(waiting.run_id, samples=2))
+        look(bench.home, Wanted(waiting.run_id, samples=2))
     control.stop(bench.home, waiting.run_id)
     with Lease(bench.home.run_dir(waiting.run_id) / LEASE) as lease:
         assert lease.acquire()
@@ -183,7 +185,7 @@ def test_a_run_at_work_or_in_the_queue_is_refused_and_one_being_evaluated_is_not
     with Lease(bench.run_dir / "lease") as lease:  # it was started by hand after the evaluation was queued
         assert lease.acquire()
         with pytest.raises(Busy, match="at work"):
-            evaluate_job.work(bench.home.run_dir(queued.run_id), never)
+            work(bench.home.run_dir(queued.run_id), never)
     assert run_status(bench.home.run_dir(queued.run_id)).state == "failed"
 
 
@@ -195,11 +197,11 @@ def test_weights_that_are_not_what_was_saved_are_not_asked(bench: Workbench) -> 
     path.write_bytes(data)
     before = len(bench.events(bench.run_id, "response"))
     with pytest.raises(BadInput, match="COMPLETE"):
-        evaluate_job.work(bench.home.run_dir(queued.run_id), never)
+        work(bench.home.run_dir(queued.run_id), never)
     assert len(bench.events(bench.run_id, "response")) == before
     path.unlink()
     with pytest.raises(BadInput, match="no complete checkpoint of that step"):
-        evaluate_job.look(bench.home, Wanted(f"{bench.run_id}@4", samples=2))
+        look(bench.home, Wanted(f"{bench.run_id}@4", samples=2))
 
 
 def test_a_question_file_that_changed_is_not_taken_for_the_one_that_was_asked(bench: Workbench) -> None:
@@ -209,7 +211,7 @@ def test_a_question_file_that_changed_is_not_taken_for_the_one_that_was_asked(be
     changed.mkdir()
     (changed / path.name).write_text(other)
     with pytest.raises(BadInput, match="is not what"):
-        evaluate_job.look(bench.home, Wanted(bench.run_id, question_sets=(str(changed / path.name),)))
+        look(bench.home, Wanted(bench.run_id, question_sets=(str(changed / path.name),)))
 
 
 def test_another_judge_or_none(bench: Workbench) -> None:
@@ -217,16 +219,14 @@ def test_another_judge_or_none(bench: Workbench) -> None:
     assert run_status(bench.home.run_dir(job)).phases == {"evaluate": "finished", "judge": "skipped"}
     judged = {e["response_id"] for e in bench.events(bench.run_id, "judgement")}
     assert len({e["response_id"] for e in bench.events(bench.run_id, "response")} - judged) == 8
-    todo = evaluate_job.look(
-        bench.home, Wanted(bench.run_id, samples=4, judges=(JudgeSpec(name="openai_compatible", model="m"),))
-    )
+    todo = look(bench.home, Wanted(bench.run_id, samples=4, judges=(JudgeSpec(name="openai_compatible", model="m"),)))
     assert (todo.n_answers, todo.judge_calls) == (24, 48)
 
 
 def test_a_run_without_questions_of_its_own_gets_a_starting_model(bench: Workbench) -> None:
     run_id = bench.train(name="silent", evaluation={"question_sets": []}, train={"max_steps": 2, "precision": "fp32"})
     with pytest.raises(BadInput, match="was asked no questions"):
-        evaluate_job.look(bench.home, Wanted(run_id))
+        look(bench.home, Wanted(run_id))
     queued = evaluate.queue(bench.home, Wanted(run_id, question_sets=(str(question_file(bench.root, "general")),)), start=False)
     assert worker.main([str(bench.home.run_dir(queued.run_id))]) == 0  # as the supervisor starts it
     publish(bench.home)
