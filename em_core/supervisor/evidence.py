@@ -12,7 +12,6 @@ The probe comes before the reading: a lease found free means that everything its
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.records import FinalState
 from em_core.supervisor import failures
+from em_core.supervisor.json_files import JsonFiles
 from em_core.supervisor.marks import read_spawns
 from em_core.supervisor.tails import FileFacts, events_of
 
@@ -32,7 +32,6 @@ MAX_SPAWNS = 2
 """A run whose worker was started this often without a word from it is not tried again."""
 
 _STAGE = {"queued": 0, "running": 1}
-_REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +193,7 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
         recorded=recorded,
         spawns=spawns,
         baseline_run=next((f.baseline_run_id for f in files.values() if f.baseline_run_id), ""),
-        **_identity(run_dir),
+        **(_identities.of(run_dir / "spec.json") or {}),
     )
 
 
@@ -224,38 +223,23 @@ def _when(event: dict[str, Any]) -> tuple[int, int, float]:
     return (_attempt(event), _STAGE.get(str(event.get("state")), 2), t if isinstance(t, (int, float)) else 0.0)
 
 
-_specs: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}
+def _identity(stored: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the status that come from ``spec.json``."""
+    spec = stored["spec"]
+    return {
+        "created_t": float(stored.get("created_t", 0.0)),
+        "order": int(stored.get("order", 0)),
+        "spec_hash": str(stored.get("spec_hash", "")),
+        "label": str(stored.get("label", "")),
+        "kind": str(stored.get("kind") or "train"),
+        "experiment": str(spec.get("experiment", "")),
+        "base_model": str(spec.get("base_model", "")),
+        "parent_run": _parent(stored.get("target") if stored.get("kind") else spec.get("parent")),
+        **_needs(stored.get("needs"), spec),
+    }
 
 
-def _identity(run_dir: Path) -> dict[str, Any]:
-    """The fields of the status that come from ``spec.json``, remembered while the file is the same."""
-    path = str(run_dir / "spec.json")
-    try:
-        stat = os.stat(path)
-        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        known = _specs.get(path)
-        if known is not None and known[0] == signature:
-            return known[1]
-        with open(path, "rb") as file:
-            stored = json.load(file)
-        spec = stored["spec"]
-        fields: dict[str, Any] = {
-            "created_t": float(stored.get("created_t", 0.0)),
-            "order": int(stored.get("order", 0)),
-            "spec_hash": str(stored.get("spec_hash", "")),
-            "label": str(stored.get("label", "")),
-            "kind": str(stored.get("kind") or "train"),
-            "experiment": str(spec.get("experiment", "")),
-            "base_model": str(spec.get("base_model", "")),
-            "parent_run": _parent(stored.get("target") if stored.get("kind") else spec.get("parent")),
-            **_needs(stored.get("needs"), spec),
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-    if len(_specs) >= _REMEMBERED:
-        _specs.clear()
-    _specs[path] = (signature, fields)
-    return fields
+_identities = JsonFiles(_identity)
 
 
 def _parent(of: object) -> str:

@@ -5,7 +5,6 @@ States come from evidence as for single runs; what varies comes from the runs' `
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Callable, Sequence
@@ -16,12 +15,13 @@ from em_core.home import Home
 from em_core.specs_io.varied import Value, fields
 from em_core.supervisor import control
 from em_core.supervisor.evidence import RunStatus, list_runs
+from em_core.supervisor.json_files import JsonFiles
 from em_core.supervisor.live import LiveRun
 from em_core.supervisor.marks import read_spawns
 from em_core.view.experiments import Group, Member
 
-_REMEMBERED = 20_000
 _RECENT = 12
+_knobs = JsonFiles(lambda stored: fields(stored["spec"]))
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def time_left_s(home: Home, group: Group, working: Sequence[LiveRun]) -> float |
     """
     states = {member.run_id: member.state for member in group.members}
     done = {member.run_id: member.progress for member in group.members}
-    active = [run for run in working if run.status.run_id in states and run.status.active]
+    active = [run for run in working if run.status.run_id in states]
     n_waiting = sum(state == "queued" for state in states.values())
     if not active and not n_waiting:
         return 0.0
@@ -188,28 +188,6 @@ def _member(home: Home, status: RunStatus) -> Member:
         step=status.step,
         total_steps=status.total_steps,
         created_t=status.created_t,
-        fields=fields_of(home, status.run_id),
+        fields=_knobs.of(home.run_dir(status.run_id) / "spec.json") or {},
         own=True,
     )
-
-
-_known: dict[str, tuple[tuple[int, int, int], dict[str, Value]]] = {}
-
-
-def fields_of(home: Home, run_id: str) -> dict[str, Value]:
-    """A run's knobs (`em_core.specs_io.varied.fields`), remembered while its ``spec.json`` is the same; {} where unreadable."""
-    path = os.fspath(home.run_dir(run_id) / "spec.json")
-    try:
-        stat = os.stat(path)
-        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        known = _known.get(path)
-        if known is not None and known[0] == signature:
-            return known[1]
-        with open(path, "rb") as file:
-            found = fields(json.load(file)["spec"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-    if len(_known) >= _REMEMBERED:
-        _known.clear()
-    _known[path] = (signature, found)
-    return found

@@ -23,6 +23,7 @@ from em_core.errors import BadInput, Busy
 from em_core.home import Home
 from em_core.lease import Lease
 from em_core.supervisor.evidence import RunStatus, list_runs
+from em_core.supervisor.json_files import JsonFiles
 from em_core.supervisor.start import wake
 
 MAX_PRIORITY = 1000
@@ -61,23 +62,9 @@ class QueueOrder:
         return sorted((status for status in statuses if status.state == "queued"), key=self.key)
 
 
-_remembered: dict[str, tuple[tuple[int, int, int], QueueOrder]] = {}
-
-
 def read(home: Home) -> QueueOrder:
     """The order as it is now; the plain one when nothing was said or the file cannot be read."""
-    path = _path(home)
-    try:
-        stat = path.stat()
-        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        known = _remembered.get(str(path))
-        if known is not None and known[0] == signature:
-            return known[1]
-        order = _parse(json.loads(path.read_bytes()))
-    except (OSError, ValueError):
-        return QueueOrder()
-    _remembered[str(path)] = (signature, order)
-    return order
+    return _orders.of(_path(home)) or QueueOrder()
 
 
 def set_paused(home: Home, paused: bool) -> str:
@@ -217,6 +204,9 @@ def _parse(content: Any) -> QueueOrder:
         {str(run): n for run, n in priorities.items() if type(n) is int} if isinstance(priorities, dict) else {},
         {str(run): float(t) for run, t in places.items() if _is_number(t)} if isinstance(places, dict) else {},
     )
+
+
+_orders = JsonFiles(_parse)
 
 
 def _is_number(value: object) -> bool:
