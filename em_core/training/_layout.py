@@ -24,7 +24,7 @@ class Layout:
     """How one optimizer step is computed.
 
     Args:
-        micro_batch: Rows at once; divides the effective batch.
+        micro_batch: Rows at once; divides the effective batch (on several GPUs, this one's part of it).
         accumulation: Micro-batches per optimizer step.
         packed: Rows follow each other without padding.
         checkpointing: Activations are recomputed in the backward pass.
@@ -36,6 +36,11 @@ class Layout:
     packed: bool
     checkpointing: bool
     estimate_gib: float
+
+    @property
+    def rows(self) -> int:
+        """Rows of an optimizer step that this process computes."""
+        return self.micro_batch * self.accumulation
 
 
 def per_gpu(train: TrainSpec) -> TrainSpec:

@@ -212,7 +212,9 @@ class LocalSession:
         budget = _surroundings.free_gib(self.device, self.model)
         layout = _layout.choose(**self._recipe(), budget_gib=budget)
         before = self._saved.layout if self._saved is not None else layout
-        if before.estimate_gib <= max(budget, layout.estimate_gib):
+        if before.rows != layout.rows:
+            log.warning("not on as many GPUs as before: %s instead of %s", layout, before)
+        elif before.estimate_gib <= max(budget, layout.estimate_gib):
             layout = before  # the same additions in the same order
         else:
             log.warning("less memory than before: %s instead of %s", layout, before)
@@ -227,7 +229,9 @@ class LocalSession:
         train = self.job.spec.train
         can = _attention.supported(self._base(), self.device, self.loaded.dtype)
         return {
-            "train": _layout.per_gpu(train),
+            "train": _layout.per_gpu(
+                train.model_copy(update={"gpus": self._ranks.world})
+            ),  # not what was asked for: what is here
             "lora": self.job.spec.lora,
             "shape": ModelShape.from_config(self.model.config.to_dict()),
             "lengths": [self._lengths[i] for epoch in self._epochs for i in self._order.mine(epoch)],

@@ -103,6 +103,18 @@ def test_a_run_that_was_stopped_goes_on_from_where_it_stopped(job: Build, tmp_pa
     assert identity(again) == identity(whole)
 
 
+def test_a_run_of_two_gpus_goes_on_in_one_process(job: Build, tmp_path: Path) -> None:
+    whole = run(open_session(job(steps=[3, 6], run_dir=tmp_path / "whole")))
+    work = job(steps=[3, 6], changes={"train": {"gpus": 2}})
+    first = dies(work, DiesAt(4))  # no launcher: one process has all rows of a step, whatever was asked for
+    assert numbers(first) == numbers(whole)[:4]
+    state = work.run_dir / RESUME / "step-3"
+    body = json.loads((state / "state.json").read_text())
+    body["layout"]["micro_batch"] //= 2  # as one of two processes leaves it
+    (state / "state.json").write_text(json.dumps(body))
+    assert numbers(run(open_session(dataclasses.replace(work, resume_step=3)))) == numbers(whole)[3:]
+
+
 def test_it_goes_on_again_and_again(job: Build, tmp_path: Path) -> None:
     changes = {"lora": {"dropout": 0.2}}
     whole = run(open_session(job(changes=changes, steps=[12], run_dir=tmp_path / "whole")))
