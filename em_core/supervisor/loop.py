@@ -111,6 +111,7 @@ class Supervisor:
                 return
             time.sleep(max(self._poll_s, min(MAX_POLL_S, (time.thread_time() - begun) / SHARE)))
         self._publish(force=True)
+        notify.finish(self.home)
         lease.release()
         log.info("told to end; runs go on")
 
@@ -126,6 +127,7 @@ class Supervisor:
     def _end(self, lease: Lease) -> bool:
         """End for good, unless a run was launched at this very moment."""
         self._publish(force=True)
+        notify.finish(self.home)
         with launch_lock(self.home) as lock:
             if not lock.acquire():
                 return False  # somebody is launching

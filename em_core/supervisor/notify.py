@@ -52,6 +52,13 @@ def ended(home: Home, status: RunStatus) -> None:
         _teller(home).hear(status)
 
 
+def finish(home: Home) -> None:
+    """Before the supervisor ends: what was noted as told is sent, as far as that takes no longer than one try."""
+    for (root, _), teller in list(_tellers.items()):
+        if root == str(home.root):
+            teller.wait(TRY_S + 1)
+
+
 def message(status: RunStatus) -> dict[str, Any]:
     """What is sent, for people (``text``; ``content`` is what Discord calls it) and for programs.
 
@@ -108,7 +115,6 @@ class Teller:
         self._waiting: queue.SimpleQueue[RunStatus] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
-        self._complained = False
         self._since = self._told_since()
         threading.Thread(target=self._work, name="webhook", daemon=True).start()
 
@@ -118,14 +124,15 @@ class Teller:
         if not status.final or end in self._heard:
             return
         self._heard.add(end)
-        ended_t = status.last_event_t or 0.0
-        if ended_t < self._since or time.time() - ended_t > OLD_S:
+        ended_t, now = status.last_event_t or 0.0, time.time()
+        since = min(self._since, now - JUST_S)  # the clock may have been set back since
+        if ended_t < since or now - ended_t > OLD_S:
             return
         self._idle.clear()
         self._waiting.put(status)
 
     def wait(self, seconds: float) -> bool:
-        """Whether everything heard so far was dealt with within `seconds`; for tests and for ending in order."""
+        """Whether everything heard so far was dealt with within `seconds`."""
         return self._idle.wait(seconds)
 
     def _told_since(self) -> float:

@@ -191,6 +191,21 @@ def test_a_receiver_that_drips_or_hangs_holds_nobody_up(home: Home, receiver: Re
     assert receiver.bodies[-1]["run_id"] == "run-b"
 
 
+def test_a_supervisor_that_ends_sends_what_it_has_heard(home: Home, receiver: Receiver) -> None:
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.2)
+        handler.send_response(200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    receiver.answers = [slow, slow]
+    for end in (status("run-a"), status("run-b")):
+        (home.runs / end.run_id).mkdir()
+        notify.ended(home, end)
+    notify.finish(home)
+    assert [body["run_id"] for body in receiver.bodies] == ["run-a", "run-b"]
+
+
 def test_what_ended_before_anybody_asked_and_what_is_old_is_not_told(home: Home, receiver: Receiver) -> None:
     tell(
         home,
@@ -200,6 +215,13 @@ def test_what_ended_before_anybody_asked_and_what_is_old_is_not_told(home: Home,
         status("run-d"),
     )
     assert [body["run_id"] for body in receiver.bodies] == ["run-d"]
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_quiet(home: Home, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home.supervisor / "webhook-since").write_text(f"{time.time() + 3600}\n")
+    restart(monkeypatch)
+    tell(home, status("run-a"))
+    assert [body["run_id"] for body in receiver.bodies] == ["run-a"]
 
 
 def test_without_an_address_nothing_happens(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
