@@ -75,5 +75,11 @@ def test_what_is_found_obeys_nobody(tmp_path: Path) -> None:
     assert len(found.lines[2][1]) < 2_100
 
 
+def test_a_window_title_that_never_ends_hides_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "worker.log"
+    path.write_bytes(b"loading\n\x1b]0;training\nCUDA error\nthe end\n")
+    assert search(path, "error").lines == ((3, "CUDA error"),)
+
+
 def test_a_log_that_is_not_there_has_no_lines(tmp_path: Path) -> None:
     assert search(tmp_path / "worker.log", "x").lines == ()
