@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,19 @@ class EventWriter:
 
     Raises:
         Refused: This is a read-only demonstration.
-        WorkFailed: A record could not be written (disk full, no permission). The torn part of a
+        WorkFailed: The file or a record could not be written (disk full, no permission). The torn part of a
             failed write is closed with a newline before the next one, so that it spoils no other line.
     """
 
     def __init__(self, run_dir: Path, writer: str) -> None:
         Home(run_dir).writable("Writing events")
         folder = run_dir / "events"
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{writer}.jsonl"
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._lock = threading.Lock()
-        self._torn = self._ends_torn()
+        with self._failures():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            self._torn = self._ends_torn()
 
     def _ends_torn(self) -> bool:
         size = self.path.stat().st_size
@@ -61,39 +63,52 @@ class EventWriter:
             file.seek(size - 1)
             return file.read(1) != b"\n"
 
-    def write(self, *records: Record, sync: bool = False) -> None:
-        """Append records; returns when the operating system has them (`sync`: the disk has them)."""
-        now = time.time()
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise WorkFailed(
+                f"{self.path}: event not written ({error.strerror})",
+                "free disk space, then `resume` it" if full else "make the run's folder writable, then `resume` it",
+                "disk_full" if full else "",
+            ) from error
+
+    def write(self, *records: Record, sync: bool = False, t: float | None = None) -> None:
+        """Append records.
+
+        Args:
+            records: What happened.
+            sync: Return when the disk has them, not only the operating system.
+            t: When it happened, seconds since 1970; None = now.
+        """
+        t = time.time() if t is None else t
         lines = []
         for record in records:
             body = {name: _clean(value) for name, value in record.as_event().items()}
-            lines.append(json.dumps({"kind": body.pop("kind"), "t": now, **body}, ensure_ascii=False, allow_nan=False))
+            lines.append(json.dumps({"kind": body.pop("kind"), "t": t, **body}, ensure_ascii=False, allow_nan=False))
         data = ("\n".join(lines) + "\n").encode()
-        with self._lock:
-            try:
-                if self._torn:
-                    data = b"\n" + data
-                self._torn = True
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(self._fd, view) :]
-                self._torn = False
-                if sync:
-                    os.fsync(self._fd)
-            except OSError as error:
-                raise WorkFailed(
-                    f"{self.path}: event not written ({error.strerror})",
-                    "free disk space, then `resume` it",
-                    "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "",
-                ) from error
+        with self._lock, self._failures():
+            if self._torn:
+                data = b"\n" + data
+            self._torn = True
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
+            self._torn = False
+            if sync:
+                os.fsync(self._fd)
 
     def close(self) -> None:
         """Flush to disk and close."""
-        with self._lock:
+        with self._lock, self._failures():
             if self._fd >= 0:
-                os.fsync(self._fd)
-                os.close(self._fd)
-                self._fd = -1
+                fd, self._fd = self._fd, -1
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
 
     def __enter__(self) -> EventWriter:
         return self

@@ -93,3 +93,11 @@ def test_a_full_disk_is_one_plain_error(tmp_path: Path) -> None:
 
 def test_every_record_names_its_own_kind_and_table() -> None:
     assert len({r.table for r in RECORDS.values()}) == len(RECORDS)
+
+
+def test_folder_that_cannot_be_written_is_said_with_its_place_and_fix(tmp_path: Path) -> None:
+    (tmp_path / "events").write_text("a file where a folder should be")
+    with pytest.raises(WorkFailed, match=r"worker-1\.jsonl: event not written") as caught:
+        EventWriter(tmp_path, "worker-1")
+    assert "make the run's folder writable" in caught.value.hint
+    assert caught.value.cause == ""
