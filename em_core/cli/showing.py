@@ -12,7 +12,6 @@ from em_core import evaluate_job, preview, specs_io
 from em_core.cli import at_work
 from em_core.cli.output import Out, aligned, printable
 from em_core.errors import BadInput, EMError
-from em_core.evaluate_job.command import command, wanted_of
 from em_core.home import Home
 from em_core.store import run_details
 from em_core.supervisor.evidence import run_status
@@ -130,6 +129,8 @@ def _import(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _command(known: Known) -> str:
     if known.run.get("run_kind") == evaluate_job.KIND:
+        from em_core.evaluate_job.command import command, wanted_of  # loads what `runs` and `status` do not need
+
         wanted = wanted_of(known.fields, str(known.run.get("domain") or ""))
         return command(wanted) if wanted is not None else ""
     return specs_io.command(known.spec) if known.spec is not None and known.run.get("run_kind") != "imported" else ""
