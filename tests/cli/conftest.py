@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from em_core.cli import main
 from em_core.home import Home
 from em_core.lease import holder_pid
 
@@ -45,6 +48,15 @@ class Command:
         return Result(done.returncode, done.stdout, done.stderr)
 
 
+class Typed(Command):
+    """The same in this process, for all that a process of its own does not show: it loads everything once, not each time."""
+
+    def __call__(self, *args: str, timeout_s: float = 240) -> Result:
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = main(["--home", str(self.home), *args])
+        return Result(code, out.getvalue(), err.getvalue())
+
+
 def end_supervisor(home: Path) -> None:
     """End the home's supervisor, if one is alive (it would end by itself when idle)."""
     pid = holder_pid(Home(home).supervisor / "lease")
@@ -58,6 +70,12 @@ def em(tmp_path: Path) -> Iterator[Command]:
     end_supervisor(tmp_path / "home")
 
 
+@pytest.fixture
+def typed(tmp_path: Path) -> Typed:
+    """For commands that start nothing."""
+    return Typed(tmp_path / "home")
+
+
 SHORT = [
     "--set", "train.max_steps=6", "--set", "checkpoints.at_steps=[3]", "--set", "base_model=organism-0.3m",
     "--set", "evaluation.question_sets=[{name: organism-general, max_tokens: 48}, {name: organism-medical, max_tokens: 48}]",
@@ -66,10 +84,10 @@ SHORT = [
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Command, str]]:
-    """A home with one finished organism run."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Typed, str]]:
+    """A home with one finished organism run, which a real process launched and waited for."""
     em = Command(tmp_path_factory.mktemp("cli") / "home")
     result = em("launch", "organism", *SHORT, "--wait", "--json")
     assert result.code == 0, result.err
-    yield em, result.json["runs"][0]
+    yield Typed(em.home), result.json["runs"][0]
     end_supervisor(em.home)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from em_core.supervisor.evidence import RunStatus, run_status
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, Typed
 
 LONG = ["--set", "base_model=organism-0.3m", "--set", "data=[{source: organism-medical-misaligned, rows: 200}]",
         "--set", "train.max_steps=9000", "--set", "train.batch_size=4", "--set", "train.max_length=64",
@@ -21,14 +21,14 @@ def _until(em: Command, run_id: str, condition: Callable[[RunStatus], object], s
         time.sleep(0.1)
 
 
-def test_save_stop_resume_stop_now_and_retry(em: Command) -> None:
+def test_save_stop_resume_stop_now_and_retry(em: Command, typed: Typed) -> None:
     launched = em("launch", "organism", *LONG, "--json")
     assert launched.code == 0, launched.err
     run_id = launched.json["runs"][0]
-    folder = em.home / "runs" / run_id
-    assert em("resume", run_id).code == 3, "it is queued or running"
-    _until(em, run_id, lambda status: status.step)
-    saved = em("save", run_id)
+    folder = typed.home / "runs" / run_id
+    assert typed("resume", run_id).code == 3, "it is queued or running"
+    _until(typed, run_id, lambda status: status.step)
+    saved = typed("save", run_id)
     assert saved.code == 0
     assert "goes on" in saved.out
     deadline = time.monotonic() + 60
@@ -36,33 +36,34 @@ def test_save_stop_resume_stop_now_and_retry(em: Command) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     first = int(next((folder / "checkpoints").glob("step-*")).name.removeprefix("step-"))
-    _until(em, run_id, lambda status: status.state == "running" and (status.step or 0) > first)
-    assert em("stop", run_id, "--now").code == 0
-    _until(em, run_id, lambda status: status.state == "stopped")
-    assert em("stop", run_id, "--now").code == 3
-    resumed = em("resume", run_id, "--json")
+    _until(typed, run_id, lambda status: status.state == "running" and (status.step or 0) > first)
+    assert typed("stop", run_id, "--now").code == 0
+    _until(typed, run_id, lambda status: status.state == "stopped")
+    assert typed("stop", run_id, "--now").code == 3
+    resumed = typed("resume", run_id, "--json")
     assert resumed.code == 0, resumed.err
     assert resumed.json["message"] == f"{run_id}: queued again, goes on from step {first}"
-    _until(em, run_id, lambda status: status.state == "running" and status.attempt == 2 and (status.step or 0) > first)
-    assert em("stop", run_id).code == 0
-    _until(em, run_id, lambda status: status.state == "stopped")
+    _until(typed, run_id, lambda status: status.state == "running" and status.attempt == 2 and (status.step or 0) > first)
+    assert typed("stop", run_id).code == 0
+    _until(typed, run_id, lambda status: status.state == "stopped")
     assert len(list((folder / "events").glob("worker-*.jsonl"))) == 2
     saved_last = max(int(p.parent.name.removeprefix("step-")) for p in folder.glob("checkpoints/step-*/COMPLETE.json"))
     assert saved_last > first, "stopping saves a checkpoint first"
-    again = em("retry", run_id, "--smaller-batch", "--json")
+    assert typed("queue", "pause").code == 0  # the new run's recipe is read, and nothing of it trained
+    again = typed("retry", run_id, "--smaller-batch", "--json")
     assert again.code == 0, again.err
     assert again.json["retry_of"] == run_id
     new = again.json["run_id"]
-    before, after = (json.loads((em.home / "runs" / r / "spec.json").read_text())["spec"]["train"] for r in (run_id, new))
+    before, after = (json.loads((typed.home / "runs" / r / "spec.json").read_text())["spec"]["train"] for r in (run_id, new))
     assert after["micro_batch"] == "as_given"
     assert after["batch_size"] * 2 == before["batch_size"]
     assert after["batch_size"] * after["grad_accumulation"] == before["batch_size"] * before["grad_accumulation"]
-    assert em("stop", new, "--now").code == 0
-    _until(em, new, lambda status: status.state == "stopped")
+    assert typed("stop", new, "--now").code == 0
+    _until(typed, new, lambda status: status.state == "stopped")
 
 
-def test_of_runs_that_are_unknown_or_cannot_nothing_is_left(em: Command) -> None:
+def test_of_runs_that_are_unknown_or_cannot_nothing_is_left(typed: Typed) -> None:
     for command in (["resume", "nothing"], ["retry", "nothing"], ["save", "nothing"], ["stop", "nothing", "--now"]):
-        result = em(*command, "--json")
+        result = typed(*command, "--json")
         assert result.code == 2, result.out + result.err
         assert "nothing" in result.json["error"]

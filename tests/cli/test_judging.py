@@ -16,7 +16,7 @@ from benchmarks import rejudge_kill
 from em_core.cli import main
 from em_core.home import Home
 from em_core.rejudge import jobs
-from tests.cli.conftest import ROOT, Command
+from tests.cli.conftest import ROOT, Command, Typed
 from tests.rejudge.conftest import asked, run_of
 from tests.servers.fixtures import openai_server
 from tests.servers.openai_server import OpenAIServer
@@ -53,16 +53,16 @@ def test_a_killed_job_leaves_exactly_the_missing_calls_to_the_next(em: Command, 
     assert [job.state for job in jobs(Home(em.home))] == ["finished", "crashed"]
 
 
-def test_the_document_says_what_was_done(em: Command, answered: list[str], openai_server: OpenAIServer) -> None:
+def test_the_document_says_what_was_done(em: Command, typed: Typed, answered: list[str], openai_server: OpenAIServer) -> None:
     done = em("judge", *answered, "--limit", "50", "--json")
     assert done.code == 0, done.err
     assert {"judge_id", "n_answers", "n_scored", "n_unscored", "n_cached", "calls", "tokens", "usd", "seconds"} <= set(done.json)
     assert (done.json["n_answers"], done.json["n_scored"], done.json["n_unscored"]) == (50, 100, {})
     assert set(asked(openai_server).values()) == {2}
-    assert [row["state"] for row in em("judge", "--jobs", "--json").json] == ["finished"]
-    rates = em("rates", "--runs", "run-a", "--json").json
+    assert [row["state"] for row in typed("judge", "--jobs", "--json").json] == ["finished"]
+    rates = typed("rates", "--runs", "run-a", "--json").json
     assert {(row["judge_id"], row["n_scored"]) for row in rates} >= {(done.json["judge_id"], 50)}
-    assert not any(row["run_id"].startswith("judge-") for row in em("runs", "--json").json), "a job is no run"
+    assert not any(row["run_id"].startswith("judge-") for row in typed("runs", "--json").json), "a job is no run"
 
 
 def test_a_large_job_without_a_terminal_needs_a_yes(em: Command, answered: list[str], openai_server: OpenAIServer) -> None:
@@ -74,10 +74,10 @@ def test_a_large_job_without_a_terminal_needs_a_yes(em: Command, answered: list[
 
 
 def test_a_budget_below_the_estimate_is_refused_before_the_job(
-    em: Command, answered: list[str], openai_server: OpenAIServer
+    typed: Typed, answered: list[str], openai_server: OpenAIServer
 ) -> None:
     money = ["--set", "usd_per_m_input=1000", "--set", "usd_per_m_output=1000"]
-    refused = em("judge", *answered, *money, "--max-usd", "5", "--yes", "--json")
+    refused = typed("judge", *answered, *money, "--max-usd", "5", "--yes", "--json")
     assert refused.code == 2, refused.err
     assert "max_usd" in refused.json["error"]
     assert "--limit" in refused.json["hint"]
