@@ -49,7 +49,10 @@ def _form(run_id: str, key: str) -> None:
     if st.button("Start", type="primary", icon=":material/play_arrow:", key=f"{key}-start", disabled=not todo.n_answers):
         queued = evaluate.queue(core.home(), wanted, start=False)
         core.keep_running()
-        words.launched("Queued", [queued.run_id])
+        if queued.run_id:
+            words.launched("Queued", [queued.run_id])
+        else:
+            st.info("Every one of these answers is there by now.", icon=":material/check_circle:")
     with st.expander("The same from the command line", icon=":material/terminal:"):
         st.code(command(wanted), language="bash", wrap_lines=True)
 
@@ -74,7 +77,8 @@ def _choose(run_id: str, offers: Offers, key: str) -> Wanted | None:
     if not sets or not steps:
         st.caption("Choose questions and checkpoints.")
         return None
-    target = run_id if len(steps) == len(offers.steps) else f"{run_id}@{','.join(str(step) for step in steps)}"
+    whole = len(steps) == len(offers.steps) > 1  # a run without a checkpoint has its starting model alone
+    target = run_id if whole else f"{run_id}@{','.join(str(step) for step in steps)}"
     return Wanted(target, tuple(offers.sets[name] for name in sets), samples, _judges(judge))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -38,6 +40,13 @@ def test_the_form_tells_what_is_missing_and_queues_it(bench: Workbench, monkeypa
     (job,) = [status for status in list_runs(bench.home) if status.kind == "evaluate"]
     assert job.state == "queued"
     assert job.run_id in said(app)
+
+
+def test_of_a_run_without_a_checkpoint_the_starting_model_can_be_asked(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(bench.run_dir / "checkpoints")
+    app = open_form(bench, monkeypatch)
+    assert not app.error
+    assert f"evaluate {bench.run_id}@0 --questions" in said(app)
 
 
 def test_home_does_not_count_an_evaluation_as_a_training_run(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
