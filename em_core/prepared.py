@@ -9,6 +9,7 @@ from pathlib import Path
 from em_core import datasets, questions, schedule
 from em_core.checkpoints import CompleteCheckpoint, parent_adapter, resume_point
 from em_core.datasets import DataInfo
+from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.organism import models as organisms
 from em_core.questions import QuestionSet
@@ -55,8 +56,16 @@ class Prepared:
 
 
 def spec_of(run_dir: Path) -> RunSpec:
-    """The spec in a run's folder."""
-    return RunSpec.model_validate(json.loads((run_dir / "spec.json").read_text(encoding="utf-8"))["spec"])
+    """The spec in a run's folder.
+
+    Raises:
+        BadInput: It is missing, damaged or of an older workbench.
+    """
+    path = run_dir / "spec.json"
+    try:
+        return RunSpec.model_validate(json.loads(path.read_text(encoding="utf-8"))["spec"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: is not a usable spec ({str(error).splitlines()[0]})", "launch it from a spec file") from error
 
 
 def prepare(run_dir: Path, spec: RunSpec) -> Prepared:

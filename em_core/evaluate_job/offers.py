@@ -40,7 +40,7 @@ def offers(home: Home, run_id: str) -> Offers:
     folder = home.run_dir(run_id)
     try:
         spec = prepared.spec_of(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except BadInput as error:
         raise BadInput(f"{run_id}: was not trained here", "evaluate the folder of its adapter from the command line") from error
     refuse_at_work(folder)
     own = {questions.load(use).name: use.name for use in spec.evaluation.question_sets}

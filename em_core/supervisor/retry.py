@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from em_core import evaluate_job
 from em_core.errors import BadInput
 from em_core.home import Home
+from em_core.prepared import spec_of
 from em_core.spec import RunSpec
 from em_core.supervisor.launch import Launched, launch
 
@@ -17,27 +16,12 @@ def retry(home: Home, run_dir: Path, smaller: bool, *, start: bool) -> Launched:
     """Launch the spec of `run_dir` again.
 
     Raises:
-        BadInput: It cannot be read, or there is no smaller micro-batch.
+        BadInput: It cannot be read, is no fine-tune's, or there is no smaller micro-batch.
     """
+    if evaluate_job.is_job(run_dir):
+        raise BadInput(f"{run_dir.name}: is an evaluation, not a fine-tune", f"`python -m em_core resume {run_dir.name}`")
     spec = spec_of(run_dir)
     return launch(home, [smaller_batch(spec, run_dir.name) if smaller else spec], again=True, start=start)[0]
-
-
-def spec_of(run_dir: Path) -> RunSpec:
-    """The spec that a run was launched with.
-
-    Raises:
-        BadInput: The file is damaged, of an older workbench, or that of another kind of job.
-    """
-    path = run_dir / "spec.json"
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        kind = stored.get("kind", "train")
-        if kind == "train":
-            return RunSpec.model_validate(stored["spec"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise BadInput(f"{path}: is not a usable spec ({str(error).splitlines()[0]})", "launch it from a spec file") from error
-    raise BadInput(f"{run_dir.name}: is a job of kind {kind!r}, not a fine-tune", f"`python -m em_core resume {run_dir.name}`")
 
 
 def smaller_batch(spec: RunSpec, run_id: str = "") -> RunSpec:

@@ -21,7 +21,7 @@ from em_core.spec import RunSpec
 from em_core.supervisor import control
 from em_core.supervisor.evidence import list_runs, run_status
 from em_core.supervisor.launch import launch
-from em_core.supervisor.retry import smaller_batch, spec_of
+from em_core.supervisor.retry import smaller_batch
 from tests.supervisor.conftest import Bench
 
 
@@ -152,12 +152,14 @@ def test_one_row_at_once_cannot_be_halved(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not a usable spec"), ('{"spec": {"data": []}}', "not a usable spec"), ('{"kind": "evaluate"}', "of kind 'evaluate'")],
+    [("{", "not a usable spec"), ('{"spec": {"data": []}}', "not a usable spec"), ('{"kind": "evaluate"}', "is an evaluation")],
 )
-def test_spec_that_cannot_be_launched_again_is_said_so(run_dir: Path, text: str, message: str) -> None:
+def test_spec_that_cannot_be_launched_again_is_said_so(bench: Bench, run_dir: Path, text: str, message: str) -> None:
+    _ended(run_dir, "failed")
     (run_dir / "spec.json").write_text(text)
     with pytest.raises(BadInput, match=message):
-        spec_of(run_dir)
+        control.retry(bench.home, run_dir.name, start=False)
+    assert len(list_runs(bench.home)) == 1
 
 
 def test_stop_of_a_run_that_was_killed_meanwhile_says_that_it_has_ended(bench: Bench, run_dir: Path) -> None:
