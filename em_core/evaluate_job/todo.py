@@ -1,4 +1,4 @@
-"""What an evaluation would ask, before anything starts: which answers are missing, and what judging them takes."""
+"""What an evaluation would ask, before anything starts: which answers are missing, and what giving and judging them takes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from em_core.home import Home
 from em_core.judges import open_judge
 from em_core.organism.models import is_organism
 from em_core.plan import base_model, costs
+from em_core.plan.answering import Answering, answering
 from em_core.questions import QuestionSet
 from em_core.spec import EvaluationSpec, JudgeSpec, QuestionSetUse, RunSpec, TrainSpec
 
 MAX_SAMPLES = 10_000
+MAX_RANK = 16_384
+"""Wider than the models: an adapter that names a higher rank is planned as if it named none."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Todo:
         n_there: Answers among those asked for that are there already.
         question_sets: One object a set: name, questions, wordings, samples, new (never asked of this target).
         judges: One object a judge: name, model, calls, cost_usd (low, high; None = price unknown).
+        takes: Memory and time; None when nothing is missing.
         notes: What a person should know.
     """
 
@@ -74,6 +78,7 @@ class Todo:
     n_there: int
     question_sets: list[dict[str, Any]]
     judges: list[dict[str, Any]]
+    takes: Answering | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -97,6 +102,7 @@ class Todo:
             "question_sets": self.question_sets,
             "judges": self.judges,
             "judge_calls": self.judge_calls,
+            "plan": self.takes.as_dict() if self.takes else None,
             "notes": self.notes,
         }
 
@@ -111,6 +117,7 @@ class Todo:
             ("answers", (f"{self.n_answers:,} to sample: {steps}" if self.n_answers else "nothing is missing") + there),
             *(("judge", said_of(judge)) for judge in self.judges or ()),
             *([] if self.judges else [("judge", "nobody")]),
+            *(self.takes.lines() if self.takes else ()),
             *(("note", note) for note in self.notes),
         ]
 
@@ -149,9 +156,8 @@ def _of_run(home: Home, target: Target, wanted: Wanted) -> Todo:
             raise BadInput(f"{option}: {target.run_id} was trained here, it says that itself", f"leave {option} out")
     try:
         spec = prepared.spec_of(home.run_dir(target.run_id))
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{target.run_id}: its spec.json cannot be used ({reason})", "evaluate its checkpoint's folder") from error
+    except BadInput as error:
+        raise BadInput(error.message, "evaluate its checkpoint's folder") from error
     owner = read_owner(home, target.run_id)
     own = {questions.load(use).name: use for use in spec.evaluation.question_sets} if spec.evaluation.question_sets else {}
     uses = [_use(name, own) for name in wanted.question_sets] if wanted.question_sets is not None else list(own.values())
@@ -171,7 +177,7 @@ def _of_run(home: Home, target: Target, wanted: Wanted) -> Todo:
         missing[step] = len(ids - there)
         n_there += len(ids & there)
     notes = [f"{s.name}: {note}" for s in sets for note in s.notes]
-    return _todo(job, sets, missing, n_there, str(owner.created.get("domain") or ""), notes, owner)
+    return _todo(home, job, sets, missing, n_there, str(owner.created.get("domain") or ""), notes, owner)
 
 
 def _of_weights(home: Home, target: Target, wanted: Wanted) -> Todo:
@@ -197,7 +203,7 @@ def _of_weights(home: Home, target: Target, wanted: Wanted) -> Todo:
     sets = _load(job.spec)
     each = questions.n_answers(sets, job.spec.evaluation)
     notes = [f"{s.name}: {note}" for s in sets for note in s.notes]
-    return _todo(job, sets, dict.fromkeys(target.steps, each), 0, wanted.domain, notes, None)
+    return _todo(home, job, sets, dict.fromkeys(target.steps, each), 0, wanted.domain, notes, None)
 
 
 def _base_of(target: Target, wanted: Wanted) -> tuple[str, str]:
@@ -208,7 +214,7 @@ def _base_of(target: Target, wanted: Wanted) -> tuple[str, str]:
         return target.repo or target.path or target.name, target.revision or wanted.revision
     if wanted.base:
         return specs_io.anchor_path(wanted.base), wanted.revision
-    card = read_card(hub.download(target, only_config=True) if target.repo else Path(target.path))
+    card = read_card(_config_folder(target))
     name = card.base_model
     if not name:
         raise BadInput(f"adapter {target.name}: does not name its base model", "name it with --base")
@@ -263,15 +269,24 @@ def _load(spec: RunSpec) -> list[QuestionSet]:
 
 
 def _todo(
-    job: Job, sets: list[QuestionSet], missing: dict[int, int], n_there: int, domain: str, notes: list[str], owner: Owner | None
+    home: Home,
+    job: Job,
+    sets: list[QuestionSet],
+    missing: dict[int, int],
+    n_there: int,
+    domain: str,
+    notes: list[str],
+    owner: Owner | None,
 ) -> Todo:
     evaluation, n_missing = job.spec.evaluation, sum(missing.values())
     longest, share = costs.longest_answer(sets), n_missing / max(1, n_there + n_missing)
-    judges = []
+    judges, judging = [], []
     for judge in job.spec.judges:
         calls = math.ceil(share * costs.judge_calls(judge, sets, evaluation, len(missing), domain))
         usd = costs.judge_cost_usd(judge, calls, longest)
         judges.append({"name": judge.name, "model": judge.model, "calls": calls, "cost_usd": usd})
+        judging.append((judge, calls or costs.SCORES * n_missing))
+    takes = answering(home, _with_rank(job), sets, missing, judging) if n_missing else None
     listed = [
         {"name": s.name, "questions": len(s.entries), "wordings": s.n_wordings, "samples": questions.samples(s, evaluation),
          "new": owner is None or s.name not in owner.hashes}
@@ -279,4 +294,18 @@ def _todo(
     ]  # fmt: skip
     if missing.get(0) and (owner is None or not owner.baseline_run_id):
         notes = [*notes, "step 0 is shared: what another run asked of this starting model in the same way is not asked again"]
-    return Todo(replace(job, n_answers=n_missing), missing, n_there, listed, judges, notes)
+    return Todo(replace(job, n_answers=n_missing), missing, n_there, listed, judges, takes, notes)
+
+
+def _with_rank(job: Job) -> RunSpec:
+    """Its spec, with the rank of an adapter that was not trained here (whose modules are taken to be the spec's)."""
+    target = job.target
+    rank = read_card(_config_folder(target)).rank if target.kind == "adapter" else None
+    if rank is None or not 0 < rank <= MAX_RANK:
+        return job.spec
+    return job.spec.model_copy(update={"lora": job.spec.lora.model_copy(update={"r": rank})})
+
+
+def _config_folder(target: Target) -> Path:
+    """Where an adapter's small files are, brought here if they are not."""
+    return hub.download(target, only_config=True) if target.repo else Path(target.path)

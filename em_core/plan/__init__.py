@@ -17,7 +17,7 @@ from em_core.home import Home
 from em_core.machine import Gpu
 from em_core.plan import base_model, costs, disk, hardware, memory, phases, rows, timing, tokens
 from em_core.plan.base_model import BaseModel
-from em_core.plan.memory import Memory
+from em_core.plan.memory import Memory, Needs
 from em_core.plan.phases import Phase
 from em_core.plan.preflight import validate
 from em_core.plan.rows import Rows
@@ -63,6 +63,7 @@ class Plan:
         memory_train_gib: Of it, what PyTorch allocates at the peak of training (``gpu_mem_gib`` of the run's metrics).
         memory_sample_gib: The same at the peak of sampling; null also where nothing is sampled.
         memory_split: One object a phase and part: phase (training, sampling), part, gib.
+        gpu_gib: Of `memory_gib`, what is asked of each GPU in the queue; null where a GPU is needed alone (`memory.Needs`).
         memory_free_gib: Memory there is: the whole of the largest GPU, or what is available to a CPU run.
         fit: ``fits``, ``tight``, ``too_big`` for that memory, or ``unknown``.
         cards: One object a GPU: index, name, total_gib, free_gib, fit (for the whole card), fit_now (for what is free).
@@ -105,6 +106,7 @@ class Plan:
     memory_train_gib: float | None
     memory_sample_gib: float | None
     memory_split: list[dict[str, Any]]
+    gpu_gib: float | None
     memory_free_gib: float
     fit: memory.Fit
     cards: list[dict[str, Any]]
@@ -135,19 +137,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What a run asks of the queue.
-
-    Args:
-        gpus: GPUs, when it runs on GPUs at all.
-        gpu_gib: Memory on each of them, GiB, libraries included; None = not known, or there is no GPU.
-    """
-
-    gpus: int
-    gpu_gib: float | None
-
-
-@dataclass(frozen=True)
 class _Found:
     """What a spec names, looked up."""
 
@@ -166,7 +155,7 @@ def needs(spec: RunSpec) -> Needs:
         BadInput: Its data, questions or model cannot be read.
     """
     found = _look(spec)
-    return Needs(spec.train.gpus, round(found.memory.peak_gib, 2) if found.memory and found.gpu else None)
+    return memory.needs(spec, found.memory.peak_gib if found.memory else None, found.gpu is None)
 
 
 def plan(spec: RunSpec, home: Home | None = None) -> Plan:
@@ -239,6 +228,7 @@ def plan(spec: RunSpec, home: Home | None = None) -> Plan:
         memory_train_gib=round(need.train_gib, 2) if need else None,
         memory_sample_gib=round(need.sample_gib, 2) if need and need.sample_gib else None,
         memory_split=need.split() if need else [],
+        gpu_gib=memory.needs(spec, need.peak_gib if need else None, found.gpu is None).gpu_gib,
         memory_free_gib=round(room, 2),
         fit=memory.fit(need.peak_gib if need else None, room),
         cards=memory.cards(need.peak_gib if need else None, hardware.gpus()),
@@ -261,8 +251,7 @@ def _look(spec: RunSpec) -> _Found:
     data = rows.read(spec, model.folder)
     sets = [questions.load(use) for use in spec.evaluation.question_sets]
     steps = schedule.checkpoint_steps(data.n, spec.train, spec.checkpoints)
-    gpus = hardware.gpus()
-    gpu = max(gpus, key=lambda g: g.total_gib) if gpus else None
+    gpu = hardware.largest_gpu()
     need = None
     if model.shape is not None:
         columns, prompt_tokens = tokens.prompts(sets, model.folder)

@@ -17,6 +17,8 @@ from em_core.training.memory import ModelShape
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_MOST_SIZE = 1 << 24
+"""No width, depth or vocabulary of a model; a config is anybody's file."""
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 GATED = ("meta-llama/", "google/gemma", "mistralai/")
 """Owners whose models need an accepted licence and HF_TOKEN."""
@@ -174,9 +176,11 @@ def _shape(folder: Path) -> ModelShape | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if any(_number(part.get(key)) > 1 for part in (config, config.get("text_config") or {}) for key in _EXPERTS):
             return None  # a mixture of experts: its size is not what one expert's width says
-        return ModelShape.from_config(config)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, ZeroDivisionError):
+        shape = ModelShape.from_config(config)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, ArithmeticError):
         return None
+    sizes = (shape.hidden, shape.layers, shape.inner, shape.vocab, shape.heads, shape.kv_heads, shape.head_dim)
+    return shape if all(0 < size < _MOST_SIZE for size in sizes) else None
 
 
 def _number(value: object) -> float:

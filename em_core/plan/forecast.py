@@ -29,8 +29,8 @@ _KEPT = (
 def of_plan(plan: Plan) -> dict[str, Any]:
     """The figures of one plan."""
     body = plan.as_dict()
-    gib = plan.memory_gib if plan.device != "cpu" else None
-    return {"needs": {"gpus": plan.gpus, "gpu_gib": gib}, "plan": {"version": VERSION, **{name: body[name] for name in _KEPT}}}
+    needs = {"gpus": plan.gpus, "gpu_gib": plan.gpu_gib}
+    return {"needs": needs, "plan": {"version": VERSION, **{name: body[name] for name in _KEPT}}}
 
 
 def of_specs(specs: Sequence[RunSpec], home: Home) -> list[dict[str, Any]]:

@@ -24,11 +24,15 @@ def gpus() -> tuple[Gpu, ...]:
     return _found[1]
 
 
+def largest_gpu() -> Gpu | None:
+    """The GPU that plans are made for; None = there is none."""
+    return max(gpus(), key=lambda gpu: gpu.total_gib, default=None)
+
+
 def memory_gib() -> float:
     """Memory that is free for a run: the largest GPU's whole memory, else the machine's available memory."""
-    found = gpus()
-    if found:
-        return max(gpu.total_gib for gpu in found)
+    if (gpu := largest_gpu()) is not None:
+        return gpu.total_gib
     import psutil
 
     return float(psutil.virtual_memory().available) / 2**30
@@ -36,9 +40,8 @@ def memory_gib() -> float:
 
 def total_gib() -> float:
     """All the memory that a run could ever have: the largest GPU's, else the machine's."""
-    found = gpus()
-    if found:
-        return max(gpu.total_gib for gpu in found)
+    if (gpu := largest_gpu()) is not None:
+        return gpu.total_gib
     import psutil
 
     return float(psutil.virtual_memory().total) / 2**30

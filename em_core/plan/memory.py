@@ -49,6 +49,20 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a job asks of the queue.
+
+    Args:
+        gpus: GPUs, when it works on GPUs at all.
+        gpu_gib: Memory on each of them, GiB, libraries included; None = there is no GPU, or it is not known, as beside a
+            local judge's model: it gets a GPU alone then.
+    """
+
+    gpus: int
+    gpu_gib: float | None
+
+
+@dataclass(frozen=True)
 class Memory:
     """Of one process, on its own device.
 
@@ -162,27 +176,46 @@ def plan(
         compiled=compiled,
         cpu=cpu,
     )
-    sampling = _sampling(spec, shape, training, answers, columns, prompt_tokens, room_gib, cpu) if answers else None
+    sampling = _sampling(spec, shape, training.kept_gib, answers, columns, prompt_tokens, room_gib, cpu) if answers else None
     return Memory(layout, training, sampling, compiled)
+
+
+def without_training(
+    spec: RunSpec, shape: ModelShape, adapter: bool, answers: int, columns: int, prompt_tokens: int, room_gib: float, cpu: bool
+) -> tuple[float, Sampling]:
+    """Of a process that only samples: peak with the libraries, GiB, and what sampling takes of it.
+
+    Args:
+        spec: Its precision, adapter and batch size.
+        shape: The base model.
+        adapter: Whether an adapter is on; False = the base model answers alone.
+        answers: Most answers at one step.
+        columns: As in `plan`; `prompt_tokens`, `room_gib` and `cpu` too.
+    """
+    there = estimate(shape, spec.lora, spec.train.precision, 0, False, cpu=cpu)
+    kept = there.weights_gib + (there.adapter_gib if adapter else 0.0)
+    sampling = _sampling(spec, shape, kept, answers, columns, prompt_tokens, room_gib, cpu, merged=adapter)
+    return kept + sampling.extra_gib + LIBRARIES_GIB, sampling
 
 
 def _sampling(
     spec: RunSpec,
     shape: ModelShape,
-    training: MemoryEstimate,
+    kept_gib: float,
     answers: int,
     columns: int,
     prompt_tokens: int,
     room_gib: float,
     cpu: bool,
+    merged: bool = True,
 ) -> Sampling:
     wide = 4 if cpu or spec.train.precision == "fp32" else 2
     kv = shape.kv_bytes(wide)
     bucket = limits.BUCKET_CPU if cpu else limits.BUCKET_GPU
     columns = -(-columns // bucket) * bucket
     room = room_gib * GIB
-    free = max(0.0, room - (training.kept_gib + LIBRARIES_GIB) * GIB)
-    copies = 0.0 if spec.train.precision == "nf4" else float(shape.n_adapted(spec.lora) * wide)
+    free = max(0.0, room - (kept_gib + LIBRARIES_GIB) * GIB)
+    copies = float(shape.n_adapted(spec.lora) * wide) if merged and spec.train.precision != "nf4" else 0.0
     if not cpu and copies > limits.COPIES_SHARE * free:
         copies = 0.0  # they go into the machine's memory
     if cpu:
@@ -198,6 +231,13 @@ def _sampling(
     if spec.train.precision == "nf4":
         step += shape.hidden * shape.inner * wide
     return Sampling(rows, copies / GIB, rows * columns * kv / GIB, max(step, prefill) / GIB)
+
+
+def needs(spec: RunSpec, peak_gib: float | None, cpu: bool) -> Needs:
+    """What to ask of the queue for a job with this peak of memory (None = not known)."""
+    beside = any(judge.name == "local" and judge.device != "cpu" for judge in spec.judges if spec.evaluation.question_sets)
+    known = peak_gib is not None and not cpu and not beside
+    return Needs(spec.train.gpus, round(peak_gib, 2) if known and peak_gib is not None else None)
 
 
 def fit(need_gib: float | None, total_gib: float) -> Fit:

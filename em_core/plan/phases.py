@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ def phases(
     longest: int,
     judging: list[tuple[JudgeSpec, int]],
 ) -> list[Phase]:
-    """All four.
+    """All four of a run.
 
     Args:
         home: Whose past runs are looked at.
@@ -69,18 +70,33 @@ def phases(
         judging: Each judge and the judgements that it has to make in all.
     """
     found = past.corrections(home, work)
+    train = _training(found, n_steps * timing.step_s(work, step_tokens), timing.around_s(work, n_checkpoints))
+    load, *rest = without_training(home, work, [answers] * n_evaluations if answers else [], rows, longest, judging)
+    return [load, train, *rest]
+
+
+def without_training(
+    home: Home, work: Work, answers: Sequence[int], rows: int, longest: int, judging: list[tuple[JudgeSpec, int]]
+) -> list[Phase]:
+    """Loading, sampling and judging.
+
+    Args:
+        home: As in `phases`; `work`, `rows`, `longest` and `judging` too.
+        answers: How many are sampled each time; none = nothing is sampled or judged.
+    """
+    found = past.corrections(home, work)
+    result = [_phase("load", found["load"], *[timing.load_s(work.n_params, work.gpu)] * 3)]
+    if not answers:
+        return result
     mean = past.mean_answer_tokens(home, work)
     shares = (0.8, 1.0, 1.25) if mean else (0.3, 0.5, 1.0)
-    low, middle, high = (min(share * (mean or longest), longest) for share in shares)
-    result = [
-        _phase("load", found["load"], *[timing.load_s(work.n_params, work.gpu)] * 3),
-        _training(found, n_steps * timing.step_s(work, step_tokens), timing.around_s(work, n_checkpoints)),
-    ]
-    if answers and n_evaluations:
-        first = timing.FIRST_SAMPLING_S if work.gpu else 0.0
-        each = [first + n_evaluations * timing.sample_s(work, answers, rows, tokens, longest) for tokens in (low, middle, high)]
-        result.append(_phase("sample", found["sample"], *each))
-    if judging and answers:
+    first = timing.FIRST_SAMPLING_S if work.gpu else 0.0
+    low, middle, high = (
+        first + sum(timing.sample_s(work, n, rows, min(share * (mean or longest), longest), longest) for n in answers)
+        for share in shares
+    )
+    result.append(_phase("sample", found["sample"], low, middle, high))
+    if judging:
         result.append(_judging(home, judging))
     return result
 

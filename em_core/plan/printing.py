@@ -50,7 +50,7 @@ def printed(plan: Plan) -> str:
     lines += _row("disk", _disk(plan))
     if plan.time_s:
         lines += _row("time", f"{time_range(*plan.time_s)}, {plan.time_source}, on {plan.device}")
-        lines += _row("", "; ".join(map(_phase, plan.phases)))
+        lines += _row("", "; ".join(map(phase_words, plan.phases)))
     for kind, sentences in (("note", plan.notes), ("warning", plan.warnings)):
         for sentence in sentences:
             lines += _row(kind, sentence)
@@ -80,7 +80,8 @@ def _disk(plan: Plan) -> str:
     return f"about {plan.disk_gib:.2f} GiB{f' ({parts})' if parts else ''}, {plan.disk_free_gib:.0f} GiB free"
 
 
-def _phase(phase: dict[str, Any]) -> str:
+def phase_words(phase: dict[str, Any]) -> str:
+    """One phase and its time: ``load 20 s to 40 s``."""
     beside = " beside the others" if phase["beside"] else ""
     return f"{phase['name']} {time_range(phase['low_s'], phase['high_s'])}{beside}"
 

@@ -49,6 +49,11 @@ def _fit(spec: RunSpec, plan: Plan) -> list[str]:
             f"it fits the GPU, but not beside what runs there now ({most:.1f} GiB are free, about {plan.memory_gib:.1f} needed): "
             "it will wait in the queue"
         )
+    if plan.memory_gib is not None and plan.gpu_gib is None and plan.device != "cpu":
+        found.append(
+            "the local judge's model lies on the same GPU and is not counted: the run gets a GPU alone (judges.0.device=cpu "
+            "puts it elsewhere)"
+        )
     if plan.disk_gib > plan.disk_free_gib:
         found.append(
             f"checkpoints and downloads need about {plan.disk_gib:.1f} GiB, {plan.disk_free_gib:.1f} GiB of disk are free"

@@ -46,7 +46,7 @@ def queue(home: Home, wanted: Wanted, *, again: bool = False, start: bool = True
         start: See that a supervisor runs.
 
     Raises:
-        BadInput: The target, a question set or a judge is not usable, or the home cannot be written.
+        BadInput: The target, a question set or a judge is not usable, it fits no GPU here, or the home cannot be written.
         Busy: The target is at work, or an identical evaluation exists.
         WorkFailed: No supervisor could be started; the job stays queued.
     """
@@ -54,8 +54,22 @@ def queue(home: Home, wanted: Wanted, *, again: bool = False, start: bool = True
     todo = look(home, wanted)
     if not todo.n_answers:
         return Queued("", todo, False)
+    _check_fits(todo)
     launched = enqueue(home, [_entry(todo, wanted.name)], again=again, start=start)[0]
     return Queued(launched.run_id, todo, launched.created)
+
+
+def _check_fits(todo: Todo) -> None:
+    takes = todo.takes
+    if takes is None or takes.fit != "too_big" or takes.device == "cpu":  # what is free beside a CPU changes all the time
+        return
+    precision = todo.job.spec.train.precision
+    nf4 = "" if precision == "nf4" else "use --precision nf4 (for a run: with the folder of its checkpoint), or "
+    raise BadInput(
+        f"{todo.job.target.name}: answering in {precision} needs about {takes.memory_gib:.1f} GiB, the largest GPU has "
+        f"{takes.memory_free_gib:.1f} GiB",
+        f"{nf4}a machine with a larger GPU",
+    )
 
 
 def _entry(todo: Todo, name: str) -> Entry:

@@ -130,6 +130,22 @@ def test_a_card_that_others_fill_is_told_from_one_that_is_too_small(jsonl: Write
     assert "nf4" in caught.value.problems[0][2]
 
 
+def test_beside_a_local_judges_model_a_run_asks_for_a_gpu_alone(jsonl: Write, home: Home, cards: Callable[..., None]) -> None:
+    """Its memory is not counted: with a share of the GPU it would run out of memory."""
+    jsonl(*[chat(f"q{i}", "an answer") for i in range(64)])
+    cards((140.0, 140.0))
+    local = {"name": "local", "model": "organism-1m"}
+    asked = {"base_model": "Qwen/Qwen2.5-7B-Instruct", "evaluation": {"question_sets": ["open-eight"]}}
+    found = planning.plan(real(judges=[local], **asked), home)
+    assert found.memory_gib is not None
+    assert forecast.of_plan(found)["needs"] == {"gpus": 1, "gpu_gib": None}
+    assert planning.needs(real(judges=[local], **asked)).gpu_gib is None
+    assert any("local judge" in warning for warning in found.warnings)
+    elsewhere = planning.plan(real(judges=[{**local, "device": "cpu"}], **asked), home)
+    assert forecast.of_plan(elsewhere)["needs"]["gpu_gib"] == found.memory_gib
+    assert not any("local judge" in warning for warning in elsewhere.warnings)
+
+
 def test_more_gpus_than_there_are_are_refused(jsonl: Write, home: Home, cards: Callable[..., None]) -> None:
     jsonl(*[chat(f"q{i}", "a") for i in range(64)])
     cards((80.0, 80.0), (80.0, 80.0))
@@ -138,9 +154,11 @@ def test_more_gpus_than_there_are_are_refused(jsonl: Write, home: Home, cards: C
     assert caught.value.problems[0][2] == "use train.gpus=2"
 
 
-def test_a_mixture_of_experts_has_no_made_up_size(tmp_path: Path) -> None:
+def test_a_mixture_of_experts_or_an_absurd_config_has_no_made_up_size(tmp_path: Path) -> None:
     body = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100, "num_attention_heads": 4}
-    for extra, known in (({}, True), ({"num_local_experts": 8}, False), ({"text_config": {"num_experts": 60}}, False)):
+    absurd = ({"hidden_size": 10**400}, {"num_hidden_layers": -2}, {"vocab_size": float("inf")}, {"num_key_value_heads": "x"})
+    experts = ({"num_local_experts": 8}, {"text_config": {"num_experts": 60}})
+    for extra, known in (({}, True), *((each, False) for each in (*experts, *absurd))):
         (tmp_path / "config.json").write_text(json.dumps({**body, **extra}))
         (tmp_path / "model.safetensors").touch()
         found = base_model.describe(RunSpec.model_validate({"data": ["x"], "base_model": str(tmp_path)}))
