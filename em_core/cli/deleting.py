@@ -64,7 +64,7 @@ def _delete(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 def _trash(args: argparse.Namespace, home: Home, out: Out) -> int:
     if args.restore:
-        restored = [entry for name in args.restore for entry in trash.restore(home, name)]
+        restored = trash.restore(home, *args.restore)
         ids = [entry.run_id for entry in restored]
         queued = [entry.run_id for entry in restored if entry.state == "queued"]
         more = f"; queued again: {', '.join(queued)}" if queued else ""
@@ -87,10 +87,10 @@ def _trash(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 def _empty(args: argparse.Namespace, home: Home, out: Out, entries: list[trash.Trashed]) -> int:
     home.writable("Emptying the trash")
-    by_name = {**{e.run_id: e.name for e in reversed(entries)}, **{e.name: e.name for e in entries}}
+    by_name = trash.by_name(entries)
     if unknown := [name for name in args.empty if name not in by_name]:
         raise BadInput(f"{unknown[0]!r} is not in the trash", "`python -m em_core trash` lists what is")
-    names = list(dict.fromkeys(by_name[name] for name in args.empty)) or None
+    names = list(dict.fromkeys(by_name[name].name for name in args.empty)) or None
     doomed = [e for e in entries if names is None or e.name in names]
     size = sizes.said(sum(e.size_bytes for e in doomed))
     if doomed and not args.yes:

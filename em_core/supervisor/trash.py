@@ -1,7 +1,7 @@
 """Deleting runs: a run's folder goes to ``runs/.trash`` by one rename, and comes back by one.
 
     delete(home, ["r1", "r2"])        runs/r1 -> runs/.trash/r1.<milliseconds>; refused for runs at work
-    entries(home), restore(home, name), empty(home)
+    entries(home), restore(home, *names), empty(home)
 
 The rename happens under the run's lease, so that no worker can be at it; all of the runs that are asked
 for go, or none. A crash in between leaves every run whole in one of the two places. The database follows
@@ -28,9 +28,19 @@ from em_core.lease import Lease, held
 from em_core.store.publish import publish
 from em_core.supervisor.evidence import RunStatus, list_runs, run_status
 from em_core.supervisor.start import launch_lock, wake
-from em_core.supervisor.trash_entries import Trashed, entries, entry_of, folders, names, size_bytes, trash_dir, trashed_ids
+from em_core.supervisor.trash_entries import (
+    Trashed,
+    by_name,
+    entries,
+    entry_of,
+    folders,
+    names,
+    size_bytes,
+    trash_dir,
+    trashed_ids,
+)
 
-__all__ = ["Trashed", "database_follows", "delete", "empty", "entries", "folder_of", "restore", "size_bytes", "trashed_ids"]
+__all__ = ["Trashed", "by_name", "delete", "empty", "entries", "folder_of", "restore", "size_bytes", "trashed_ids"]
 
 log = logging.getLogger("em_core.supervisor")
 
@@ -77,40 +87,51 @@ def delete(home: Home, run_ids: Sequence[str], *, force: bool = False) -> list[T
             raise
         _synced(home.runs, trash)
     wake(home)
-    database_follows(home)
+    _database_follows(home)
     return [entry_of(place) for _, place in moved]
 
 
-def restore(home: Home, name: str) -> list[Trashed]:
-    """Bring a run back, and the run that holds its step 0 if that was deleted too. A run that was queued is queued again.
+def restore(home: Home, *wanted: str) -> list[Trashed]:
+    """Bring runs back, each with the run that holds its step 0 if that was deleted too. What was queued is queued again.
 
     Args:
-        home: Where it was.
-        name: The entry, or the run's id (the last deleted of that name).
+        home: Where they were.
+        wanted: Entries, or ids of runs (the last deleted of that name).
 
     Returns:
-        What came back; the run itself is first.
+        What came back, each run before the one that holds its step 0.
 
     Raises:
-        BadInput: It is not in the trash.
-        Busy: A run of the same name is there by now.
+        BadInput: One of them is not in the trash; nothing is restored then.
+        Busy: A run of the same name is there by now, or wanted twice; nothing is restored then.
     """
     home.writable("Restoring a run")
-    found = entries(home)
-    entry = next((e for e in found if e.name == name), None) or next((e for e in found if e.run_id == name), None)
-    if entry is None:
-        raise BadInput(f"{name!r} is not in the trash", "`python -m em_core trash` lists what is")
-    restored = [entry]
     with _no_launch(home):
-        _bring_back(home, entry)
-        baseline = run_status(home.run_dir(entry.run_id)).baseline_run
-        shared = next((e for e in found if e.run_id == baseline), None) if baseline else None
-        if shared is not None and not os.path.lexists(home.run_dir(baseline)):
-            _bring_back(home, shared)
-            restored.append(shared)
+        there = by_name(found := entries(home))
+        if unknown := [name for name in wanted if name not in there]:
+            raise BadInput(f"{unknown[0]!r} is not in the trash", "`python -m em_core trash` lists what is")
+        coming: dict[str, Trashed] = {}
+        for entry in dict.fromkeys(there[name] for name in wanted):
+            if entry.run_id in coming:
+                raise Busy(f"{entry.run_id}: was deleted more than once, and one alone can come back", "name one of them")
+            coming[entry.run_id] = entry
+        for run_id, entry in coming.items():
+            if os.path.lexists(home.run_dir(run_id)):
+                raise Busy(f"{run_id}: a run of that name is there again", f"delete that one first, then restore {entry.name}")
+        restored: list[Trashed] = []
+        for entry in coming.values():
+            if entry in restored:
+                continue  # as another one's step 0
+            _bring_back(home, entry)
+            restored.append(entry)
+            baseline = run_status(home.run_dir(entry.run_id)).baseline_run
+            shared = coming.get(baseline) or next((e for e in found if e.run_id == baseline), None) if baseline else None
+            if shared is not None and not os.path.lexists(home.run_dir(baseline)):
+                _bring_back(home, shared)
+                restored.append(shared)
         _synced(home.runs, trash_dir(home))
     wake(home)
-    database_follows(home)
+    _database_follows(home)
     return restored
 
 
@@ -130,7 +151,7 @@ def empty(home: Home, only: Iterable[str] | None = None) -> int:
     """
     home.writable("Emptying the trash")
     there, trash = names(home), trash_dir(home)
-    wanted = there if only is None else list(only)
+    wanted = there if only is None else list(dict.fromkeys(only))
     if unknown := [name for name in wanted if name not in there]:
         raise BadInput(f"{unknown[0]!r} is not in the trash", "`python -m em_core trash` lists what is")
     freed = 0
@@ -151,14 +172,12 @@ def empty(home: Home, only: Iterable[str] | None = None) -> int:
     return freed
 
 
-def database_follows(home: Home) -> str:
-    """Bring the database up to date with the folders, now; where that fails, why ("" = done). A supervisor does it later."""
+def _database_follows(home: Home) -> None:
+    """Bring the database up to date with the folders, now; where that fails, a supervisor does it later."""
     try:
         publish(home)
     except EMError as error:
         log.warning("the database does not show it yet: %s", error.message)
-        return error.message
-    return ""
 
 
 @contextlib.contextmanager
@@ -253,11 +272,8 @@ def _move(folder: Path, trash: Path) -> Path:
 
 
 def _bring_back(home: Home, entry: Trashed) -> None:
-    target = home.run_dir(entry.run_id)
-    if os.path.lexists(target):
-        raise Busy(f"{entry.run_id}: a run of that name is there again", f"delete that one first, then restore {entry.name}")
     try:
-        os.rename(trash_dir(home) / entry.name, target)
+        os.rename(trash_dir(home) / entry.name, home.run_dir(entry.run_id))
     except OSError as error:
         raise BadInput(f"{entry.name}: cannot be restored ({error.strerror})", "make the folder of runs writable") from error
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from em_core.home import Home
 from em_core.supervisor.evidence import decide
 
 FOLDER = ".trash"
+_TIME_DIGITS = 13
+"""Of the time in an entry's name, milliseconds since 1970: enough until 2286; a longer number is no time."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ def entries(home: Home) -> list[Trashed]:
     return sorted((entry_of(trash_dir(home) / name) for name in names(home)), key=lambda e: (-e.deleted_t, e.name))
 
 
+def by_name(found: Sequence[Trashed]) -> dict[str, Trashed]:
+    """What `entries` gave by the names of the entries, and by the ids of their runs: the last deleted of each."""
+    return {**{entry.run_id: entry for entry in reversed(found)}, **{entry.name: entry for entry in found}}
+
+
 def trashed_ids(home: Home) -> set[str]:
     """Runs that are in the trash; only the names are looked at."""
     return {name.rpartition(".")[0] for name in names(home)}
@@ -90,7 +98,7 @@ def names(home: Home) -> list[str]:
     for name in folders(home):
         run_id, _, t = name.rpartition(".")
         with contextlib.suppress(BadInput):
-            if t.isascii() and t.isdigit() and home.run_dir(run_id):
+            if t.isascii() and t.isdigit() and len(t) <= _TIME_DIGITS and home.run_dir(run_id):
                 found.append(name)
     return found
 

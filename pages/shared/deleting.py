@@ -88,7 +88,7 @@ def panel() -> None:
         chosen = [entries[i] for i in picked["selection"]["rows"] if i < len(entries)]
         with st.container(horizontal=True):
             if st.button(f"Bring back {len(chosen) or ''}".rstrip(), icon=":material/restore_from_trash:", disabled=not chosen):
-                back = [each.run_id for entry in chosen for each in trash.restore(core.home(), entry.name)]
+                back = [each.run_id for each in trash.restore(core.home(), *(entry.name for entry in chosen))]
                 tell(
                     f"Brought back: {', '.join(back[:_NAMED])}"
                     + (f" and {len(back) - _NAMED} more" if len(back) > _NAMED else "")

@@ -183,6 +183,30 @@ def test_the_same_name_twice_in_the_trash_gives_two_entries_and_the_last_comes_b
     assert trash.restore(bench.home, run)[0].name == second.name
 
 
+def test_several_come_back_at_once_each_shared_step_0_once_or_none_of_them(bench: Bench) -> None:
+    _baseline(bench, "base-x-1")
+    runs = [_finished(bench, seed, baseline="base-x-1") for seed in range(2)]
+    trash.delete(bench.home, [*runs, "base-x-1"])
+    publish(bench.home)
+    with pytest.raises(BadInput, match="'nobody' is not in the trash"):
+        trash.restore(bench.home, runs[0], "nobody")
+    assert list_runs(bench.home) == []
+    assert [e.run_id for e in trash.restore(bench.home, *runs, "base-x-1")] == [runs[0], "base-x-1", runs[1]]
+    assert trash.entries(bench.home) == []
+    assert [_rows(bench.home, run)[1] for run in runs] == [2, 2]
+
+
+def test_two_deletions_of_one_name_cannot_both_come_back(bench: Bench) -> None:
+    run = _finished(bench, 0)
+    trash.delete(bench.home, [run])
+    _finished(bench, 0)
+    trash.delete(bench.home, [run])
+    with pytest.raises(Busy, match="deleted more than once"):
+        trash.restore(bench.home, *(e.name for e in trash.entries(bench.home)))
+    assert run_names(bench.home) == []
+    assert trash.restore(bench.home, run, run)[0].run_id == run, "named twice, it comes back once"
+
+
 @pytest.mark.parametrize("name", ["../x", ".trash", "", "a/b", "..", "x\n"])
 def test_names_cannot_leave_the_folder_of_runs(bench: Bench, name: str) -> None:
     with pytest.raises(BadInput):
@@ -224,11 +248,11 @@ def test_a_trash_that_leads_elsewhere_is_refused(bench: Bench, tmp_path: Path) -
 
 def test_what_lies_in_the_trash_by_other_names_is_left_alone(bench: Bench) -> None:
     folder = bench.home.runs / ".trash"
-    for name in ("note.txt", "x.notanumber", "..1", ".hidden.1"):
+    for name in ("note.txt", "x.notanumber", "..1", ".hidden.1", f"x.{'9' * 40}"):
         (folder / name).mkdir(parents=True)
     assert trash.entries(bench.home) == []
     assert trash.empty(bench.home) == 0
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 5
 
 
 def test_the_demonstration_and_what_is_no_run_cannot_be_deleted(tmp_path: Path) -> None:
