@@ -65,7 +65,7 @@ KNOWN: dict[str, Known] = {
     "not_a_number": Known(
         "loss not a number", "launch it with a lower train.learning_rate, or train.precision = bf16 instead of fp16"
     ),
-    "hang": Known("no sign of life", "read the stack trace at the end of its log; it is resumed from its last checkpoint", True),
+    "hang": Known("no sign of life", "read the stack trace at the end of its log, then resume it from its last checkpoint", True),
     "reboot": Known("machine went down", "resume it from its last checkpoint", passing=True),
     "killed": Known("killed from outside", "resume it from its last checkpoint", passing=True),
     "segfault": Known("crash in native code", "its log ends with the stack; if it comes back, update torch or the driver", True),
