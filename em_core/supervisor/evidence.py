@@ -163,7 +163,7 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
     spawns = 0
     if value not in FinalState:
         asked_for = _attempt(last) if last else 0  # marks of an attempt that was given up before do not count
-        spawns = sum(1 for mark in read_spawns(run_dir) if mark.get("attempt", 0) > spoken and mark["attempt"] >= asked_for)
+        spawns = sum(1 for mark in read_spawns(run_dir) if mark["attempt"] > spoken and mark["attempt"] >= asked_for)
     state: str
     if held:
         begun = value == "running" or value in FinalState

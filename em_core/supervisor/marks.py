@@ -66,7 +66,7 @@ def read_spawns(run_dir: Path) -> list[dict[str, Any]]:
             mark = json.loads(line)
         except ValueError:
             continue  # torn: no worker was started after it
-        if isinstance(mark, dict):
+        if isinstance(mark, dict) and isinstance(mark.get("attempt"), int):
             marks.append(mark)
     return marks
 

@@ -130,7 +130,9 @@ def _complete(facts: FileFacts) -> bool:
 def _note(line: bytes, facts: FileFacts, *, newest: bool) -> None:
     if line.startswith(_STATE):
         event = _parse(line)
-        if event is not None and (newest or event.get("phase") not in facts.states):
+        if event is None or not isinstance(event.get("state"), str):
+            return
+        if newest or event.get("phase") not in facts.states:
             facts.states[str(event.get("phase"))] = event
     elif line.startswith(_PROGRESS):
         if (newest or facts.step is None) and (event := _parse(line)) is not None and isinstance(event.get("step"), int):

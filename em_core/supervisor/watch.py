@@ -104,7 +104,7 @@ class Watch:
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
         for status in active:
             run_dir = self._home.runs / status.run_id
-            attempt = max(status.attempt, int(marks.last_spawn(run_dir).get("attempt") or 0)) if self._is_new(status) else None
+            attempt = max(status.attempt, int(marks.last_spawn(run_dir).get("attempt", 0))) if self._is_new(status) else None
             if attempt is not None:
                 self._seen[status.run_id] = _Seen(attempt, moved_t=now)
             try:

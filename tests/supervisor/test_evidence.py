@@ -132,6 +132,15 @@ def test_big_file_read_from_its_end_says_the_same_as_read_as_it_grew(run_dir: Pa
         path.with_suffix(".copy").replace(path)
 
 
+def test_damaged_marks_and_states_count_for_nothing(run_dir: Path) -> None:
+    (run_dir / "spawned").write_text('{"t": 1}\n[]\n{"attempt": "2"}\n{"attempt": null}\nnull\n')
+    (run_dir / "events" / "worker-1.jsonl").write_text(
+        '{"kind": "state", "phase": "run"}\n{"kind": "state", "phase": "run", "state": null}\n{"kind": "state", "t": []}\n'
+    )
+    status = run_status(run_dir)
+    assert (status.state, status.spawns) == ("queued", 0)
+
+
 def test_folder_with_a_broken_spec_is_listed_and_spoils_nothing(bench: Bench, run_dir: Path) -> None:
     (bench.home.runs / "broken").mkdir()
     (bench.home.runs / "broken" / "spec.json").write_text("{")
