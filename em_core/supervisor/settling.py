@@ -66,10 +66,12 @@ class Settling:
         pid = signed_pid(run_dir / "lease")  # taking the lease empties it
         try:
             with Lease(run_dir / "lease") as lease:
-                if not lease.acquire() or held(run_dir / "lease-ranks"):
+                if not lease.acquire():
                     return True
                 if not self._swept(run_dir):
                     return False
+                if held(run_dir / "lease-ranks"):  # by a process that is not proven to be what is left of this worker
+                    return True
                 death = self._deaths.get(name)
                 status = decide(run_dir, held=False)
                 if status.state == "crashed" and not status.recorded:
