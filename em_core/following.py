@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from em_core.errors import EMError
+from em_core.accidents import as_failure
 from em_core.prepared import prepare, spec_of
 from em_core.ranks import PeerGone, Place, say_failure
 from em_core.training import TrainOutcome, open_session
@@ -19,14 +19,15 @@ def follow(run_dir: Path, place: Place) -> TrainOutcome:
     Raises:
         EMError: Something failed here; it is in the run's events too, since rank 0 is ended for it and cannot say why.
     """
+    session = None
     try:
         session = open_session(prepare(run_dir, spec_of(run_dir)).train_job())
-        try:
-            return session.train(lambda metric: None, lambda checkpoint: None, lambda: "")
-        finally:
-            session.close()
+        return session.train(lambda metric: None, lambda checkpoint: None, lambda: "")
     except PeerGone:
         raise  # whoever went first says why
-    except EMError as error:
-        say_failure(run_dir, place, error)
+    except Exception as error:
+        say_failure(run_dir, place, as_failure(error))  # before leaving the others: they look for it then
         raise
+    finally:
+        if session is not None:
+            session.close()

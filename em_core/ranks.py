@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from em_core.errors import EMError, WorkFailed
+from em_core.errors import BadInput, Busy, EMError, WorkFailed
 from em_core.events import EventWriter
 from em_core.home import PROJECT
 from em_core.lease import FD_VARIABLE, Lease, sign_for
@@ -34,6 +35,8 @@ _GRACE_S = 20.0
 """Less than the 30 s after which torch's launcher kills what it asked to end."""
 _FROM_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE")
 _TO_MEET = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT")
+_DEATHS = (r"failed \(exitcode: -(?P<number>\d+)\) local_rank: \d+ \(pid: (?P<pid>\d+)\)",
+           r"SignalException: Process (?P<pid>\d+) got signal: (?P<number>\d+)")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,11 @@ def command(worker: Sequence[str], n_gpus: int) -> list[str]:
 
 
 def enter() -> Place:
-    """Take this process's place; to be called before torch is imported. Without a launcher nothing happens."""
+    """Take this process's place; to be called before torch is imported. Without a launcher nothing happens.
+
+    Raises:
+        BadInput: There are fewer GPUs than processes.
+    """
     global _here
     if not os.environ.pop(GPUS_VARIABLE, "") or "RANK" not in os.environ:
         return _here
@@ -83,8 +90,11 @@ def enter() -> Place:
     for name, _ in meeting:
         del os.environ[name]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None or visible.strip():  # empty: no GPU at all
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[local].strip() if visible else str(local)
+    gpus = [str(i) for i in range(world)] if visible is None else [name.strip() for name in visible.split(",") if name.strip()]
+    if 0 < len(gpus) <= local:  # none at all: on the CPU
+        raise BadInput(f"CUDA_VISIBLE_DEVICES={visible}: {len(gpus)} GPUs for {world} processes", "name a GPU for each of them")
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[local]
     launcher = os.getppid()
     threading.Thread(target=_end_with, args=(launcher,), name="watch launcher", daemon=True).start()
     _here = Place(rank, world, meeting)
@@ -92,10 +102,17 @@ def enter() -> Place:
 
 
 def lease(run_dir: Path) -> Lease:
-    """What rank 0 holds instead of the run's own lease, which is its launcher's; that one is signed with the launcher's name."""
-    os.environ.pop(FD_VARIABLE, None)  # the descriptor stayed with the launcher
+    """What rank 0 holds instead of the run's own lease, which is its launcher's; that one is signed with the launcher's name.
+
+    Raises:
+        Busy: Another process works on this run.
+        BadInput: The lease file cannot be opened.
+    """
+    if not os.environ.pop(FD_VARIABLE, ""):  # the descriptor stayed with the launcher
+        return Lease.for_worker(run_dir)  # a launcher that was started by hand has none
     ours = Lease(run_dir / "lease-ranks")
-    ours.acquire(blocking=True, timeout_s=10 * _LOOK_S)  # the ranks of a killed launcher end meanwhile
+    if not ours.acquire(blocking=True, timeout_s=10 * _LOOK_S):  # the ranks of a killed launcher end meanwhile
+        raise Busy(f"{run_dir.name}: what is left of its last attempt has not ended", "end its processes, then `resume` it")
     sign_for(run_dir / "lease", os.getppid())
     return ours
 
@@ -127,6 +144,16 @@ class PeerGone(WorkFailed):
     """Another rank of the run has ended, and so must this one."""
 
 
+def death_in(log: str) -> tuple[int, int] | None:
+    """Which signal ended a launcher or the first of its processes that died, by what torch's launcher wrote into the log.
+
+    Returns:
+        The exit code as `subprocess` says it (negative), and the pid; None when no signal is spoken of.
+    """
+    found = next((match for pattern in _DEATHS if (match := re.search(pattern, log))), None)
+    return (-int(found["number"]), int(found["pid"])) if found else None
+
+
 def _attempt(run_dir: Path) -> int:
     """From the mark that the supervisor left before it started the launcher."""
     try:
@@ -137,7 +164,9 @@ def _attempt(run_dir: Path) -> int:
 
 def end_soon(*_: object) -> None:
     """A signal handler for the other ranks: rank 0 has this long to save, then they end."""
-    threading.Timer(_GRACE_S, os._exit, (1,)).start()
+    timer = threading.Timer(_GRACE_S, os._exit, (1,))
+    timer.daemon = True  # who has ended by then is not waited for
+    timer.start()
 
 
 def _end_with(launcher: int) -> None:

@@ -122,8 +122,8 @@ def main(argv: list[str] | None = None) -> int:
         # training and sampling take turns: without this, PyTorch keeps up to twice of what they need
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    place = ranks.enter()
     try:
+        place = ranks.enter()
         if place.rank > 0:
             signal.signal(signal.SIGTERM, ranks.end_soon)
             follow(run_dir, place)

@@ -14,6 +14,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from em_core import ranks
 from em_core.causes import KNOWN, Cause
 from em_core.supervisor import kernel
 from em_core.supervisor.logs import log_tail
@@ -80,10 +81,12 @@ def _cause(run_dir: Path, status: RunStatus, returncode: int | None, pid: int | 
         return cast(Cause, ended[0]), ended[1]
     if mark.get("boot_id") and mark["boot_id"] != kernel.boot_id():
         return "reboot", "the machine went down while it was at work"
+    log = _log_since(run_dir, mark.get("log_bytes"))
+    if (returncode is None or returncode > 0) and (death := ranks.death_in(log)):  # a launcher's own exit code says nothing
+        returncode, pid = death
     how = _how(returncode, status.spawns)
     if returncode in (None, -signal.SIGKILL) and (why := _out_of_memory(pid, mark)):
         return "host_oom", f"{how}: {why}"
-    log = _log_since(run_dir, mark.get("log_bytes"))
     for cause, pattern in _IN_LOG:
         if found := re.search(pattern, log, re.MULTILINE):
             return cause, f"{how}, after {found[0]!r}"

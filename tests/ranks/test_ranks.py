@@ -18,13 +18,16 @@ import pytest
 
 from em_core import ranks, requests
 from em_core.checkpoints import complete_checkpoints
+from em_core.errors import Busy
 from em_core.events import read_events
+from em_core.following import follow
 from em_core.home import PROJECT, Home
 from em_core.lease import FD_VARIABLE, Lease, held, holder_pid, run_held
 from em_core.prepared import prepare, spec_of
 from em_core.spec import RunSpec
 from em_core.supervisor.evidence import run_status
 from em_core.supervisor.launch import launch
+from em_core.supervisor.marks import write_spawn
 from em_core.training import open_session
 
 WORKER = (sys.executable, "-m", "em_core.worker")
@@ -60,6 +63,7 @@ def begin(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> Callable[..
         run_dir = home.run_dir(launch(home, [spec], start=False)[0].run_id)
         lease = Lease(run_dir / "lease")
         assert lease.acquire()
+        write_spawn(run_dir, 1, "cpu:0")
         environment = {**os.environ, FD_VARIABLE: str(lease.fileno()), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         if gpus > 1:
             environment[ranks.GPUS_VARIABLE] = str(gpus)
@@ -135,16 +139,31 @@ def test_when_the_launcher_is_killed_its_processes_end_and_the_run_counts_as_hel
 
 
 @pytest.mark.long
-def test_when_one_of_them_dies_the_others_are_ended(begin: Any) -> None:
+@pytest.mark.parametrize(
+    ("rank", "state", "reason"), [(1, "failed", "another GPU of this run was killed"), (0, "crashed", "was killed by SIGKILL")]
+)
+def test_when_one_of_them_dies_the_others_are_ended(begin: Any, rank: int, state: str, reason: str) -> None:
     run_dir, launcher = begin(2, max_steps=2000)
     until(lambda: len(losses(run_dir)) > 2, run_dir)
     workers = [w for w in psutil.Process(launcher.pid).children() if "em_core.worker" in " ".join(w.cmdline())]
-    os.kill(workers[-1].pid, signal.SIGKILL)
+    os.kill(workers[rank].pid, signal.SIGKILL)
     assert launcher.wait(60) != 0
     assert not run_held(run_dir)
     status = run_status(run_dir)
-    assert (status.state, status.cause) == ("failed", "killed"), status
-    assert "another GPU" in status.reason
+    assert (status.state, status.cause) == (state, "killed"), status
+    assert reason in status.reason
+
+
+@pytest.mark.long
+def test_a_launcher_that_is_told_to_end_lets_them_save_a_checkpoint(begin: Any) -> None:
+    run_dir, launcher = begin(2, max_steps=2000)
+    until(lambda: len(losses(run_dir)) > 5, run_dir)
+    launcher.terminate()
+    launcher.wait(20)  # less than torch's launcher waits before it kills
+    status = run_status(run_dir)
+    assert (status.state, status.cause) == ("stopped", "killed"), status
+    assert complete_checkpoints(run_dir)[-1].step == len(losses(run_dir))
+    assert not run_held(run_dir)
 
 
 def test_rows_that_cannot_be_shared_evenly_are_refused() -> None:
@@ -159,3 +178,55 @@ def test_a_process_without_a_launcher_is_alone(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv(ranks.GPUS_VARIABLE, raising=False)
     assert ranks.enter() == ranks.ALONE
     assert ranks.command(WORKER, 1) == list(WORKER)
+
+
+def entered(rank: int, gpus: str) -> subprocess.CompletedProcess[str]:
+    """What a rank says of itself and its GPU."""
+    code = "import os; from em_core import ranks; print(ranks.enter().rank, os.environ['CUDA_VISIBLE_DEVICES'], os.environ)"
+    told = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", ranks.GPUS_VARIABLE: "2", "CUDA_VISIBLE_DEVICES": gpus}
+    return subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env={**os.environ, **told}, capture_output=True, text=True)
+
+
+def test_each_process_sees_its_own_gpu_and_its_children_nothing_of_the_launcher() -> None:
+    said = entered(1, "GPU-5a, GPU-9b").stdout
+    assert said.startswith("1 GPU-9b ")
+    assert not any(f"'{name}'" in said for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", ranks.GPUS_VARIABLE))
+    assert "BadInput: CUDA_VISIBLE_DEVICES=GPU-5a: 1 GPUs for 2 processes" in entered(1, "GPU-5a").stderr
+    assert entered(1, "").stdout.startswith("1  ")
+
+
+def test_the_run_has_one_owner_whoever_started_the_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "_LOOK_S", 0.02)
+    monkeypatch.delenv(FD_VARIABLE, raising=False)
+    with ranks.lease(tmp_path):  # a launcher started by hand holds nothing
+        assert held(tmp_path / "lease")
+        with pytest.raises(Busy):
+            ranks.lease(tmp_path)
+    monkeypatch.setenv(FD_VARIABLE, "9")
+    with ranks.lease(tmp_path):
+        assert held(tmp_path / "lease-ranks")
+        assert holder_pid(tmp_path / "lease") == os.getppid()
+        monkeypatch.setenv(FD_VARIABLE, "9")
+        with pytest.raises(Busy, match="what is left of its last attempt"):
+            ranks.lease(tmp_path)
+
+
+def test_whatever_a_process_fails_of_the_others_can_say_it(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text("{}")
+    with pytest.raises(KeyError):
+        follow(tmp_path, ranks.Place(1, 2))
+    gone = ranks.failure_of_another(tmp_path, patience_s=0)
+    assert (gone.cause, gone.message) == ("bug", "GPU 1: unexpected KeyError: 'spec'")
+
+
+@pytest.mark.parametrize(
+    ("log", "found"),
+    [
+        ("api.py:1002] failed (exitcode: -9) local_rank: 0 (pid: 8461) of binary: python\nSignal 9", (-9, 8461)),
+        ("api.SignalException: Process 12223 got signal: 15\n", (-15, 12223)),
+        ("api.py:1002] failed (exitcode: 1) local_rank: 1 (pid: 77) of binary: python\n  exitcode  : -15 (pid: 78)", None),
+        ("", None),
+    ],
+)
+def test_the_launchers_log_says_which_signal_it_was(log: str, found: object) -> None:
+    assert ranks.death_in(log) == found
