@@ -15,7 +15,7 @@ from em_core.supervisor import failures
 from em_core.supervisor.evidence import RunStatus, decide, run_status, status_of
 from em_core.supervisor.launch import Launched
 from em_core.supervisor.requeue import requeue
-from em_core.supervisor.start import ensure_running, wake
+from em_core.supervisor.start import ensure_running, launch_lock, wake
 
 
 def stop(home: Home, run_id: str, discard: bool = False, *, now: bool = False) -> str:
@@ -115,6 +115,8 @@ def resume(home: Home, run_id: str, *, start: bool = True) -> str:
             record_death(run_dir, status, pid=pid)
         where = requeue(run_dir, "resumed by a person")
     wake(home)
+    with launch_lock(home) as lock:
+        lock.acquire(blocking=True, timeout_s=60)  # a supervisor that ends holds it, and may have looked before this
     if start:
         ensure_running(home)
     return f"{run_id}: queued again, {where}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from em_core.supervisor import control
 from em_core.supervisor.evidence import list_runs, run_status
 from em_core.supervisor.launch import launch
 from em_core.supervisor.retry import smaller_batch
+from em_core.supervisor.start import launch_lock
 from tests.supervisor.conftest import Bench
 
 
@@ -74,6 +76,20 @@ def test_run_that_ended_early_is_queued_again_in_its_place(bench: Bench, run_dir
     assert not list((run_dir / "control").iterdir()), "what was asked of the attempt before is done"
     with pytest.raises(Busy, match="is queued already"):
         control.resume(bench.home, run_dir.name, start=False)
+
+
+def test_run_is_not_queued_to_a_supervisor_that_is_about_to_end(bench: Bench, run_dir: Path) -> None:
+    """It looks for the last time and lets go of its lease under the launch lock; a new one is asked for after that."""
+    _ended(run_dir, "stopped")
+    resuming = threading.Thread(target=lambda: control.resume(bench.home, run_dir.name, start=False))
+    with launch_lock(bench.home) as lock:
+        assert lock.acquire()
+        resuming.start()
+        bench.until(lambda: run_status(run_dir).state == "queued", "the event")
+        resuming.join(0.3)
+        assert resuming.is_alive()
+    resuming.join(10)
+    assert not resuming.is_alive()
 
 
 def test_dead_worker_that_no_supervisor_saw_is_recorded_before_its_run_is_queued_again(bench: Bench, run_dir: Path) -> None:
