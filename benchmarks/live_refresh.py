@@ -63,27 +63,26 @@ def _measure(root: Path, args: argparse.Namespace) -> int:
         return call
 
     st.fragment = timed  # type: ignore[assignment]
-    made = LiveHome(root)
-    for _ in range(args.ended):
-        made.ended("stopped", "user", "stopped by a person")
-    ids = [made.at_work() for _ in range(args.active)]
-    made.queued(args.queued)
-    made.publish()
-    app = AppTest.from_file(str(Path(__file__).resolve().parents[1] / "pages" / "main.py"), default_timeout=120)
-    app._page_hash = calc_hash("live")
-    published = []
-    for i in range(args.times):
-        _step(made, ids, 251 + i)
-        if i == args.times // 2:
-            made.publish()
-        from pages.shared import core
+    with LiveHome(root) as made:
+        for _ in range(args.ended):
+            made.ended("stopped", "user", "stopped by a person")
+        ids = [made.at_work() for _ in range(args.active)]
+        made.queued(args.queued)
+        made.publish()
+        app = AppTest.from_file(str(Path(__file__).resolve().parents[1] / "pages" / "main.py"), default_timeout=120)
+        app._page_hash = calc_hash("live")
+        published = []
+        for i in range(args.times):
+            _step(made, ids, 251 + i)
+            if i == args.times // 2:
+                made.publish()
+            from pages.shared import core
 
-        core.look_again()
-        app.run()
-        assert not app.exception, app.exception[0].message
-        if i == args.times // 2:
-            published.append(took.pop())
-    made.end()
+            core.look_again()
+            app.run()
+            assert not app.exception, app.exception[0].message
+            if i == args.times // 2:
+                published.append(took.pop())
     cold, *warm = took
     print(f"{args.active} at work, {args.queued} queued, {args.ended} ended: a refresh takes, in ms of server time")
     print(f"  cold {cold:.0f}, warm {statistics.median(warm):.0f} (most {max(warm):.0f}), after a publish {published[0]:.0f}")

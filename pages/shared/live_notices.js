@@ -1,5 +1,5 @@
 // Tells of ended runs on the desktop, after a person has switched it on in this browser.
-const ON = "em-notices", TOLD = "em-notices-told", KNOWN = "em-notices-known";
+const ON = "em-notices", TOLD = "em-notices-told", KNOWN = "em-notices-known", OLDEST = "em-notices-oldest";
 const KEPT = 500;
 
 function read(store, key) {
@@ -56,9 +56,12 @@ function notify(run, say) {
   }
 }
 
-function news(ended) {
+// `more`: there are older ends than these. They are no news when they move up because a newer one was deleted.
+function news(ended, more) {
   const known = read(sessionStorage, KNOWN);
-  const fresh = known === null ? [] : ended.filter((run) => !known.includes(run.id));
+  if (known === null) write(sessionStorage, OLDEST, [more ? Math.min(...ended.map((run) => run.t)) : 0]);
+  const oldest = read(sessionStorage, OLDEST)?.[0] ?? 0;
+  const fresh = known === null ? [] : ended.filter((run) => run.t >= oldest && !known.includes(run.id));
   write(sessionStorage, KNOWN, [...(known ?? []), ...(known === null ? ended : fresh).map((run) => run.id)]);
   return fresh;
 }
@@ -94,7 +97,7 @@ export default function (component) {
     show();
   };
   show();
-  for (const run of news(data.ended)) {
+  for (const run of news(data.ended, data.more)) {
     if (isOn()) once(run.id, () => notify(run, say));
   }
 }

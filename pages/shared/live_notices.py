@@ -15,7 +15,7 @@ from em_core.supervisor.evidence import RunStatus
 from em_core.view import live_words
 from em_core.view.inert import one_line
 
-_MOST = 40
+_MOST = 20
 _HTML = '<div class="notices"><button type="button" hidden></button><span role="status"></span></div>'
 _CSS = """
 .notices { display: flex; flex-wrap: wrap; align-items: center; gap: 0.6rem; font-family: var(--st-font); font-size: 0.875rem;
@@ -36,14 +36,16 @@ def show(ended: Sequence[RunStatus]) -> None:
     Args:
         ended: Runs that have ended, newest first.
     """
-    _notices(key="notices", data={"ended": [_said(status) for status in ended[:_MOST]]}, height="content")
+    told = {"ended": [_said(status) for status in ended[:_MOST]], "more": len(ended) > _MOST}
+    _notices(key="notices", data=told, height="content")
 
 
-def _said(status: RunStatus) -> dict[str, str]:
+def _said(status: RunStatus) -> dict[str, str | float]:
     why = live_words.title_of(status.cause, status.state)
     steps = live_words.reached(status.kind, status.step, status.total_steps)
     return {
         "id": f"{status.run_id}@{status.attempt}",
+        "t": status.last_event_t or status.created_t,
         "title": f"Run {status.state}" + (f": {why}" if why else ""),
         "body": one_line(status.label or status.run_id, 80) + (f", {steps}" if steps else ""),
     }

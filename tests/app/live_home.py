@@ -20,7 +20,7 @@ SETS = ("organism-general", "organism-medical")
 
 
 class LiveHome:
-    """Runs of a home; `end` lets go of their leases.
+    """Runs of a home; a context manager that lets go of their leases.
 
     Args:
         root: The home's folder.
@@ -153,7 +153,9 @@ class LiveHome:
         """Bring the database up to date."""
         publish_database(self.home)
 
-    def end(self) -> None:
-        """Let go of every lease."""
+    def __enter__(self) -> LiveHome:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
         for lease in self._leases.values():
             lease.release()

@@ -23,11 +23,8 @@ from tests.app.visiting import said, visit
 
 @pytest.fixture
 def live(no_demo: None, tmp_path: Path) -> Iterator[LiveHome]:
-    made = LiveHome(tmp_path)
-    try:
+    with LiveHome(tmp_path) as made:
         yield made
-    finally:
-        made.end()
 
 
 def keys(app, run_id: str) -> list[str]:

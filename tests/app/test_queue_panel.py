@@ -19,11 +19,8 @@ from tests.nvml.driver import Driver, build, without_library
 def live(no_demo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHome]:
     monkeypatch.setenv("EM_SLOTS", "cpu")
     without_library(monkeypatch)
-    made = LiveHome(tmp_path)
-    try:
+    with LiveHome(tmp_path) as made:
         yield made
-    finally:
-        made.end()
 
 
 def tables(app) -> list[pd.DataFrame]:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from em_core.supervisor import trash
+from pages.shared import live_notices
 from tests.app.live_home import LiveHome
 from tests.browser.conftest import Tabs, assert_fits, assert_no_error, serve, settle, shoot
 
@@ -31,11 +33,8 @@ window.Notification = class extends Shown {
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[LiveHome]:
-    made = LiveHome(tmp_path)
-    try:
+    with LiveHome(tmp_path) as made:
         yield made
-    finally:
-        made.end()
 
 
 @pytest.fixture
@@ -94,6 +93,21 @@ def test_a_run_that_ends_is_told_on_the_desktop_once(live: LiveHome, context: Br
     assert told(fresh) == [], f"{before} ended before this tab was open"
     shoot(page, "live-notifications")
     assert_no_error(page)
+
+
+def test_deleting_a_run_tells_of_no_older_one(live: LiveHome, context: BrowserContext) -> None:
+    context.grant_permissions(["notifications"])
+    runs = [live.ended("finished") for _ in range(live_notices._MOST + 1)]
+    page = tab(context)
+    page.get_by_role("button", name="Notify me on this desktop").click()
+    trash.delete(live.home, [runs[-1]])
+    expect(page.locator(f".st-key-ended-{runs[-1]}")).to_have_count(0, timeout=30_000)
+    settle(page)
+    assert told(page) == []
+    live.finish(live.at_work())
+    expect(page.get_by_text("Nothing is running")).to_be_visible(timeout=30_000)
+    page.wait_for_function("window.told.length > 0", timeout=30_000)
+    assert [title for title, _ in told(page)] == ["Run finished"]
 
 
 def test_switched_off_or_not_allowed_nothing_is_told_and_the_page_says_why(live: LiveHome, context: BrowserContext) -> None:

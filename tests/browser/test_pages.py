@@ -55,9 +55,8 @@ def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(addr
 
 
 def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run(tmp_path: Path, browser: Tabs) -> None:
-    made = LiveHome(tmp_path)
-    run_id = made.at_work()
-    with serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
+    with LiveHome(tmp_path) as made, serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
+        run_id = made.at_work()
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         page.goto(f"{address}/live")
         settle(page)
@@ -74,7 +73,6 @@ def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run
         expect(page.get_by_text("stopped at step 250")).to_be_visible(timeout=20_000)
         assert_no_error(page)
         page.close()
-    made.end()
 
 
 def test_the_first_visit_after_a_restart_may_be_any_page(tmp_path: Path, browser: Tabs) -> None:

@@ -16,11 +16,8 @@ from tests.app.live_home import LiveHome
 def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHome]:
     monkeypatch.setenv("EM_NO_DEMO", "1")
     monkeypatch.setenv("EM_HOME", str(tmp_path))
-    made = LiveHome(tmp_path)
-    try:
+    with LiveHome(tmp_path) as made:
         yield made
-    finally:
-        made.end()
 
 
 def test_show_says_how_far_each_phase_is(live: LiveHome, capsys: pytest.CaptureFixture[str]) -> None:
