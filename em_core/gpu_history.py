@@ -81,7 +81,7 @@ class GpuHistory:
         self._thread: threading.Thread | None = None
         self._answered = threading.Event()
         self._looked = time.monotonic()
-        self._gpus: dict[str, _Kept] = {}
+        self._gpus: dict[tuple[int, str], _Kept] = {}
         self._problem = ""
 
     def look(self) -> Seen:
@@ -117,10 +117,11 @@ class GpuHistory:
         before, self._problem = self._gpus, problem
         self._gpus = {}
         for gpu in found:
-            kept = before.get(gpu.uuid) or _Kept(gpu)
+            key = (gpu.index, gpu.uuid)  # an old tool tells no uuid, and slices share their GPU's number
+            kept = before.get(key) or _Kept(gpu)
             kept.now = gpu
             kept.readings.append((gpu.util_percent, gpu.used_gib, gpu.temperature_c, gpu.power_w))
-            self._gpus[gpu.uuid] = kept
+            self._gpus[key] = kept
 
 
 def _trace(kept: _Kept) -> GpuTrace:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 
 from em_core.nvml import GpuProcess, GpuUse
 
@@ -95,7 +96,7 @@ def _with_programs(gpu: GpuUse, apps: str) -> GpuUse:
             name = words[0].rsplit("/", 1)[-1] if words else ""
             held.append(GpuProcess(int(values[1]), None if used is None else used / 1024, name))
     held.sort(key=lambda p: (-(p.used_gib or 0.0), p.pid))
-    return GpuUse(**{**vars(gpu), "processes": tuple(held)})
+    return replace(gpu, processes=tuple(held))
 
 
 def _number(text: str) -> float | None:
