@@ -16,8 +16,8 @@ class JsonFiles(Generic[T]):
     """One thing that is wanted of many files, again and again (of every run's ``spec.json``, say).
 
     Args:
-        read: Makes it of a file's content. A ``KeyError``, ``ValueError``, ``TypeError`` or ``AttributeError`` of it
-            means that the file is damaged.
+        read: Makes it of a file's content. A ``KeyError``, ``ValueError``, ``TypeError``, ``AttributeError`` or
+            ``OverflowError`` of it means that the file is damaged.
     """
 
     def __init__(self, read: Callable[[Any], T]) -> None:
@@ -35,7 +35,7 @@ class JsonFiles(Generic[T]):
                 return known[1]
             with open(name, "rb") as file:
                 found = self._read(json.load(file))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
         if len(self._known) >= _REMEMBERED:
             self._known.clear()

@@ -200,14 +200,15 @@ def _parse(content: Any) -> QueueOrder:
     priorities, places = content.get("priorities"), content.get("places")
     return QueueOrder(
         content.get("paused") is True,
-        float(content["paused_t"]) if _is_number(content.get("paused_t")) else 0.0,
+        float(content["paused_t"]) if _is_time(content.get("paused_t")) else 0.0,
         {str(run): n for run, n in priorities.items() if type(n) is int} if isinstance(priorities, dict) else {},
-        {str(run): float(t) for run, t in places.items() if _is_number(t)} if isinstance(places, dict) else {},
+        {str(run): float(t) for run, t in places.items() if _is_time(t)} if isinstance(places, dict) else {},
     )
 
 
 _orders = JsonFiles(_parse)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_time(value: object) -> bool:
+    """Seconds since 1970 that a calendar has."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e11

@@ -113,13 +113,15 @@ def test_ended_run_cannot_be_moved_and_its_entry_harms_nobody(bench: Bench) -> N
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "null", '{"paused": 1, "priorities": [], "places": 3}', '{"priorities": {"a": "x"}, "places": {"a": null}}', "\x00"],
+    ["", "{", "[]", "null", '{"paused": 1, "priorities": [], "places": 3}', '{"priorities": {"a": "x"}, "places": {"a": null}}', "\x00",
+     pytest.param(f'{{"paused_t": {10**400}, "places": {{"a": {10**400}, "b": 1e300, "c": NaN}}}}', id="times that are none"),
+     pytest.param("[" * 100_000, id="deep")],
 )  # fmt: skip
 def test_damaged_file_means_the_plain_order_and_is_replaced_by_the_next_change(bench: Bench, content: str) -> None:
     ids = _launch(bench, 2)
     (bench.home.supervisor / "queue.json").write_text(content)
     assert _order(bench, ids) == [0, 1]
-    assert not queue_order.read(bench.home).paused
+    assert queue_order.read(bench.home) == queue_order.QueueOrder()
     queue_order.move(bench.home, ids[1], 1)
     assert _order(bench, ids) == [1, 0]
 
