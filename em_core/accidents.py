@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 from em_core.errors import EMError, WorkFailed
 
-_GPU_FULL = ("CUDA out of memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED", "cudaErrorMemoryAllocation")
-_HOST_FULL = ("can't allocate memory", "not enough memory: you tried to allocate", "Cannot allocate memory")
-_OURS = ("device-side assert", "no kernel image", "invalid device ordinal", "invalid argument")
+GPU_FULL = ("CUDA out of memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED", "cudaErrorMemoryAllocation")
+HOST_FULL = ("can't allocate memory", "not enough memory: you tried to allocate", "Cannot allocate memory")
+OURS = ("device-side assert", "no kernel image", "invalid device ordinal", "invalid argument")
 """CUDA errors that come back however often one tries: not the driver's fault."""
-_DRIVER = re.compile(r"CUDA (driver )?error|CUDNN_STATUS|CUBLAS_STATUS|NCCL (error|WARN)|cudaError|NVML|Xid", re.IGNORECASE)
+_DRIVER = re.compile(r"CUDA (driver )?error|CUDNN_STATUS|CUBLAS_STATUS|NCCL (error|WARN)|cudaError|NVML|\bXid\b", re.IGNORECASE)
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -49,11 +49,11 @@ def errno_of(error: BaseException) -> int | None:
 def _one(error: BaseException) -> WorkFailed | None:
     text = str(error).strip()
     line = text.splitlines()[0] if text else type(error).__name__
-    if type(error).__name__ == "OutOfMemoryError" or any(words in text for words in _GPU_FULL):
+    if type(error).__name__ == "OutOfMemoryError" or any(words in text for words in GPU_FULL):
         return WorkFailed(
             f"the GPU's memory is full: {line}", "use a smaller micro-batch, train.precision = nf4 or a smaller model", "cuda_oom"
         )
-    if isinstance(error, MemoryError) or any(words in text for words in _HOST_FULL) or errno_of(error) == errno.ENOMEM:
+    if isinstance(error, MemoryError) or any(words in text for words in HOST_FULL) or errno_of(error) == errno.ENOMEM:
         return WorkFailed(
             f"the main memory is full: {line}",
             "let fewer runs work at once, or use a smaller model, then `resume` it",
@@ -63,7 +63,7 @@ def _one(error: BaseException) -> WorkFailed | None:
         place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         return WorkFailed(f"{place}the disk is full", "free disk space, then `resume` it", "disk_full")
     torchs = type(error).__name__ == "AcceleratorError" or (isinstance(error, RuntimeError) and _DRIVER.search(text))
-    if torchs and not any(words in text for words in _OURS):
+    if torchs and not any(words in text for words in OURS):
         return WorkFailed(f"the GPU or its driver failed: {line}", "look into `nvidia-smi`, then `resume` it", "driver")
     return None
 

@@ -14,7 +14,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from em_core import ranks
+from em_core import accidents, ranks
 from em_core.causes import KNOWN, Cause
 from em_core.supervisor import kernel
 from em_core.supervisor.logs import log_tail
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 _LOG_BYTES = 65_536
 _NEARLY_FULL_BYTES = 4 << 20
 _IN_LOG: tuple[tuple[Cause, str], ...] = (
-    ("cuda_oom", r"CUDA out of memory|CUDA error: out of memory|torch\.(cuda\.)?OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED"),
+    ("cuda_oom", rf"{'|'.join(accidents.GPU_FULL)}|torch\.(cuda\.)?OutOfMemoryError"),
     ("disk_full", r"No space left on device|Disk quota exceeded"),
-    ("host_oom", r"^MemoryError\b|Cannot allocate memory|can't allocate memory|std::bad_alloc"),
-    ("bug", r"device-side assert triggered"),  # an index out of range, not the driver
+    ("host_oom", rf"{'|'.join(accidents.HOST_FULL)}|^MemoryError\b|std::bad_alloc"),
+    ("bug", rf"CUDA error: ({'|'.join(accidents.OURS)})"),
     ("driver", r"\bXid\b|CUDA error:|CUDA driver error|NCCL error|ncclSystemError|ncclUnhandledCudaError|ncclInternalError"
                r"|cuDNN error|CUDNN_STATUS|CUBLAS_STATUS|GPU has fallen off the bus"),
 )  # fmt: skip

@@ -53,6 +53,7 @@ def _change_mark(run_dir: Path, **fields: object) -> None:
         ("RuntimeError: CUDA error: out of memory", "cuda_oom"),
         ("RuntimeError: CUDA error: an illegal memory access was encountered", "driver"),
         ("RuntimeError: CUDA error: device-side assert triggered", "bug"),
+        ("RuntimeError: CUDA error: no kernel image is available for execution on the device", "bug"),
         ("torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:3356", "driver"),
         ("OSError: [Errno 28] No space left on device", "disk_full"),
         ("Traceback:\nMemoryError", "host_oom"),
