@@ -5,69 +5,35 @@ States come from evidence as for single runs; what varies comes from the runs' `
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from em_core.errors import BadInput, Busy
 from em_core.home import Home
-from em_core.specs_io.varied import Value, fields
+from em_core.specs_io.varied import fields
 from em_core.supervisor import control
-from em_core.supervisor.evidence import RunStatus, list_runs
+from em_core.supervisor.evidence import RunStatus, list_runs, run_status
 from em_core.supervisor.json_files import JsonFiles
 from em_core.supervisor.live import LiveRun
-from em_core.supervisor.marks import read_spawns
+from em_core.supervisor.marks import last_spawn
 from em_core.view.experiments import Group, Member
 
 _RECENT = 12
 _knobs = JsonFiles(lambda stored: fields(stored["spec"]))
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """Runs with the same ``experiment`` in this home.
-
-    Args:
-        name: Their experiment.
-        runs: In the order of the queue.
-        varied: The knobs that they do not share, with their values in order of appearance.
-        created_t: When the newest was launched, seconds since 1970.
-    """
-
-    name: str
-    runs: list[RunStatus]
-    varied: dict[str, tuple[Value, ...]]
-    created_t: float
-
-
-def list_experiments(home: Home) -> list[Experiment]:
-    """Every experiment of this home, newest first."""
-    by_name = _by_name(list_runs(home))
-    return [Experiment(g.name, by_name[g.name], g.varied, g.created_t) for g in _groups(home, by_name)]
-
-
 def groups(home: Home, statuses: Sequence[RunStatus] | None = None) -> list[Group]:
-    """The same as pages and tables want it.
+    """Every experiment of this home, newest first, its runs in the order of the queue.
 
     Args:
         home: Whose runs.
         statuses: Their states, where they are known already.
     """
-    return _groups(home, _by_name(list_runs(home) if statuses is None else statuses))
-
-
-def _by_name(statuses: Sequence[RunStatus]) -> dict[str, list[RunStatus]]:
-    found: dict[str, list[RunStatus]] = {}
-    for status in statuses:
+    by_name: dict[str, list[Member]] = {}
+    for status in list_runs(home) if statuses is None else statuses:
         if status.experiment and status.kind == "train":
-            found.setdefault(status.experiment, []).append(status)
-    return found
-
-
-def _groups(home: Home, by_name: dict[str, list[RunStatus]]) -> list[Group]:
-    found = [Group(name, tuple(_member(home, status) for status in runs)) for name, runs in by_name.items()]
-    return sorted(found, key=lambda group: -group.created_t)
+            by_name.setdefault(status.experiment, []).append(_member(home, status))
+    return sorted((Group(name, tuple(runs)) for name, runs in by_name.items()), key=lambda group: -group.created_t)
 
 
 def members(home: Home, name: str) -> list[RunStatus]:
@@ -168,13 +134,9 @@ def _durations_s(home: Home, group: Group) -> list[float]:
     """What the last finished runs took, from the start of their worker; a resumed one counts its last attempt."""
     found = []
     for run_id in [m.run_id for m in group.members if m.own and m.state == "finished"][-_RECENT:]:
-        marks = read_spawns(home.run_dir(run_id))
-        started = marks[-1].get("t") if marks else None
-        try:
-            ended = max(entry.stat().st_mtime for entry in os.scandir(home.run_dir(run_id) / "events"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(started, (int, float)) and ended > started:
+        started = last_spawn(home.run_dir(run_id)).get("t")
+        ended = run_status(home.run_dir(run_id)).last_event_t  # its own: evaluations of it come later
+        if isinstance(started, (int, float)) and ended is not None and ended > started:
             found.append(ended - started)
     return found
 

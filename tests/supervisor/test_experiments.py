@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -40,12 +41,12 @@ def test_experiments_are_listed_newest_first_with_what_varies(bench: Bench) -> N
     first = _sweep(bench, "first")
     second = _sweep(bench, "second", 2, train={"seed": 5, "learning_rate": 1e-3})[:1]  # both seeds are 5: one run twice
     _sweep(bench, "", 1, train={"seed": 8})
-    found = experiments.list_experiments(bench.home)
-    assert [(e.name, len(e.runs)) for e in found] == [("second", 1), ("first", 3)]
+    found = experiments.groups(bench.home)
+    assert [(group.name, len(group.members)) for group in found] == [("second", 1), ("first", 3)]
     assert found[1].varied == {"train.seed": (0, 1, 2)}
-    assert [run.run_id for run in found[1].runs] == first
+    assert [run.run_id for run in found[1].members] == first
     assert found[0].varied == {}
-    assert [run.run_id for run in found[0].runs] == second
+    assert [run.run_id for run in found[0].members] == second
 
 
 def test_counts_progress_and_states_come_from_evidence(bench: Bench) -> None:
@@ -119,6 +120,9 @@ def test_time_left_follows_the_pace_of_its_runs(bench: Bench) -> None:
     for run_id in runs[:2]:
         (bench.home.run_dir(run_id) / "spawned").write_text(json.dumps({"t": time.time() - 100, "attempt": 1}) + "\n")
         _end(bench, run_id, "finished")
+        with EventWriter(bench.home.run_dir(run_id), "evaluate-later") as events:
+            events.write(RunState("evaluate", "running"))
+        os.utime(events.path, (time.time() + 3600, time.time() + 3600))
     with Lease(bench.home.run_dir(runs[2]) / "lease") as lease:
         assert lease.acquire()
         group = _group(bench)
