@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from typing import Any
 from em_core.errors import WorkFailed
 from em_core.home import Home
 from em_core.records import Record
+
+_STAGE = {"queued": 0, "running": 1}
 
 
 def _clean(value: Any) -> Any:
@@ -115,6 +117,14 @@ class EventWriter:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def by_attempt(event: Mapping[str, Any]) -> tuple[int, int, float]:
+    """Sort key of events that name their attempt: attempts follow each other, and in each one queued, running and the end;
+    the clock, which may be set back, comes last."""
+    attempt, t = event.get("attempt"), event.get("t")
+    stage = _STAGE.get(str(event.get("state")), 2)
+    return attempt if isinstance(attempt, int) else 0, stage, t if isinstance(t, (int, float)) else 0.0
 
 
 def event_files(run_dir: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from em_core.errors import BadInput
-from em_core.events import read_events
+from em_core.events import by_attempt, read_events
 from em_core.home import Home
 from em_core.questions import QuestionSet
 from em_core.records import RunFacts
@@ -61,33 +61,29 @@ def read_owner(home: Home, run_id: str) -> Owner:
     created: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     hashes: dict[str, str] = {}
-    states: dict[str, tuple[int, float, str]] = {}
+    states: dict[str, dict[str, Any]] = {}
     for event in read_events(run_dir, "run_created", "run_facts", "question", "state"):
         kind = event["kind"]
         if kind == "run_created" and not created:
             created = event
-        elif kind == "run_facts" and float(event["t"]) >= float(facts.get("t", 0.0)):
+        elif kind == "run_facts" and by_attempt(event) >= by_attempt(facts):
             facts = event
         elif kind == "question":
             hashes[str(event["question_set"])] = str(event["question_set_hash"])
         elif kind == "state":
-            key = (int(event.get("attempt") or 0), float(event["t"]), str(event["state"]))
-            states[str(event["phase"])] = max(states.get(str(event["phase"]), key), key)
+            phase = str(event["phase"])
+            states[phase] = max(states.get(phase, event), event, key=by_attempt)
     baseline = str(facts.get("baseline_run_id") or "")
     for event in read_events(home.run_dir(baseline), "question") if baseline else ():
         hashes.setdefault(str(event["question_set"]), str(event["question_set_hash"]))
-    phases = {phase: state for phase, (_, _, state) in states.items()}
-    return Owner(run_dir, created, facts, hashes, phases, max((n for n, _, _ in states.values()), default=1) or 1)
+    phases = {phase: str(event["state"]) for phase, event in states.items()}
+    return Owner(run_dir, created, facts, hashes, phases, max((by_attempt(e)[0] for e in states.values()), default=1) or 1)
 
 
 def last_state(run_dir: Path) -> str:
     """The newest state of a run, as its events say; empty when they say none."""
-    found = [
-        (int(event.get("attempt") or 0), float(event["t"]), str(event["state"]))
-        for event in read_events(run_dir, "state")
-        if event.get("phase") == "run"
-    ]
-    return max(found)[2] if found else ""
+    found = [event for event in read_events(run_dir, "state") if event.get("phase") == "run"]
+    return str(max(found, key=by_attempt)["state"]) if found else ""
 
 
 def answered_ids(run_dir: Path) -> set[str]:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from em_core import alive, lease, requests
 from em_core.errors import BadInput
+from em_core.events import by_attempt
 from em_core.home import Home
 from em_core.records import FinalState
 from em_core.supervisor import failures
@@ -30,8 +31,6 @@ ShownState = Literal["queued", "starting", "running", "stopping", "finished", "f
 ACTIVE = ("starting", "running", "stopping")
 MAX_SPAWNS = 2
 """A run whose worker was started this often without a word from it is not tried again."""
-
-_STAGE = {"queued": 0, "running": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def decide(run_dir: Path, *, held: bool) -> RunStatus:
     """The state, given whether somebody holds the lease (for callers that hold it themselves)."""
     files = events_of(run_dir)
     heard = [event for facts in files.values() for event in facts.states.values()]
-    last = max((e for e in heard if e.get("phase") == "run"), key=_when, default=None)
+    last = max((e for e in heard if e.get("phase") == "run"), key=by_attempt, default=None)
     spoken = max((_attempt(e) for name, f in files.items() if name.startswith("worker") for e in f.states.values()), default=0)
     value = str(last["state"]) if last else "queued"
     spawns = 0
@@ -201,7 +200,11 @@ def _phases(heard: list[dict[str, Any]], attempt: int, state: str) -> dict[str, 
     newest: dict[str, dict[str, Any]] = {}
     for event in heard:
         phase = str(event.get("phase"))
-        if phase != "run" and _attempt(event) == attempt and (phase not in newest or _when(event) >= _when(newest[phase])):
+        if (
+            phase != "run"
+            and _attempt(event) == attempt
+            and (phase not in newest or by_attempt(event) >= by_attempt(newest[phase]))
+        ):
             newest[phase] = event
     ended = state in FinalState
     return {p: state if ended and e["state"] == "running" else str(e["state"]) for p, e in sorted(newest.items())}
@@ -215,12 +218,6 @@ def _newest(files: dict[str, FileFacts]) -> FileFacts | None:
 def _attempt(event: dict[str, Any]) -> int:
     attempt = event.get("attempt")
     return attempt if isinstance(attempt, int) else 0
-
-
-def _when(event: dict[str, Any]) -> tuple[int, int, float]:
-    """Attempts follow each other, and in each one queued, running and the end: the clock, which may be set back, comes last."""
-    t = event.get("t")
-    return (_attempt(event), _STAGE.get(str(event.get("state")), 2), t if isinstance(t, (int, float)) else 0.0)
 
 
 def _identity(stored: dict[str, Any]) -> dict[str, Any]:

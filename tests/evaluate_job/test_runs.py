@@ -12,9 +12,14 @@ from em_core import worker
 from em_core.adapters import WEIGHTS
 from em_core.errors import BadInput, Busy
 from em_core.evaluate_job import LEASE
+from em_core.evaluate_job.owner import read_owner
+from em_core.evaluate_job.targets import refuse_at_work
 from em_core.evaluate_job.todo import Wanted, look
 from em_core.evaluate_job.work import work
+from em_core.events import EventWriter
+from em_core.home import Home
 from em_core.lease import Lease
+from em_core.records import RunState
 from em_core.requests import Request
 from em_core.spec import JudgeSpec
 from em_core.store import queries, run_details
@@ -187,6 +192,21 @@ def test_a_run_at_work_or_in_the_queue_is_refused_and_one_being_evaluated_is_not
         with pytest.raises(Busy, match="at work"):
             work(bench.home.run_dir(queued.run_id), never)
     assert run_status(bench.home.run_dir(queued.run_id)).state == "failed"
+
+
+def test_a_run_whose_clock_was_set_back_does_not_wait_in_the_queue(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    folder = home.run_dir("resumed")
+    for name, state, t in (("queued-2", "queued", 1000.0), ("worker-2", "running", 500.0), ("worker-2", "finished", 600.0)):
+        with EventWriter(folder, name) as events:
+            events.write(RunState("run", state, "", "", 2), RunState("judge", state, "", "", 2), t=t)  # type: ignore[arg-type]
+    (folder / "spec.json").write_text("{}")
+    refuse_at_work(folder)
+    assert read_owner(home, "resumed").phases == {"run": "finished", "judge": "finished"}
+    with EventWriter(folder, "queued-3") as events:
+        events.write(RunState("run", "queued", "", "", 3), t=100.0)
+    with pytest.raises(Busy, match="waits in the queue"):
+        refuse_at_work(folder)
 
 
 def test_weights_that_are_not_what_was_saved_are_not_asked(bench: Workbench) -> None:
