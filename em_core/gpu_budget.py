@@ -9,7 +9,7 @@ from em_core.errors import BadInput
 
 VARIABLE = "EM_GPU_GIB"
 LIBRARIES_GIB = 0.6
-"""Of the budget, what the CUDA context and the libraries take beside PyTorch's tensors (as in the memory estimate)."""
+"""CUDA context, cuBLAS workspaces, kernels: of the process, but not of PyTorch's tensors."""
 
 
 def gib() -> float | None:

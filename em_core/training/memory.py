@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from em_core.gpu_budget import LIBRARIES_GIB as LIBRARIES_GIB
 from em_core.spec import LoraSpec, Optimizer, Precision
 
 GIB = 2**30
-LIBRARIES_GIB = 0.6
-"""CUDA context, cuBLAS workspaces, kernels: of the process, but not of PyTorch's tensors."""
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """A weight in nf4: four bits, a byte a block of 64, and a float a block of 256 such bytes (double quantisation)."""
 _TILE_ROWS, _TILE_COLUMNS = 4096, 32768
