@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from em_core import evaluate_job, preview, specs_io
@@ -66,15 +67,15 @@ def _document(home: Home, run_id: str) -> dict[str, Any]:
         raise _unknown(run_id)
     document = _status(home, run_id, known)
     if here:
-        stored = json.loads((folder / "spec.json").read_text())
-        asked = evaluate_job.read_job(folder).told if evaluate_job.is_job(folder) else stored["spec"]
-        document |= {"spec": asked, "spec_hash": stored.get("spec_hash")}
+        document |= _asked(folder)
     elif known is not None:
         document |= {"spec": known.fields, "spec_hash": known.run.get("spec_hash")}
     document["first_rows"] = preview.read(folder) if here else []
     if known is None:  # launched, not yet in the database
         lineage = {"parent_run_id": None, "parent_step": None, "baseline_run_id": None}
         return document | {"checkpoints": [], "lineage": lineage, **{part: [] for part in _PARTS[4:-2]}, "command": ""}
+    from em_core.plan import past  # loads what `runs` and `status` do not need
+
     disk = run_files.checkpoints(folder if folder.is_dir() else None, known.checkpoints)
     steps = [{**row, "on_disk": disk.get(row["step"], "")} for row in known.checkpoints.to_dict("records")]
     chain = known.lineage[["run_id", "place", "label", "parent_step", "state", "known"]].to_dict("records")
@@ -86,7 +87,7 @@ def _document(home: Home, run_id: str) -> dict[str, Any]:
             "chain": [row for row in chain if row["place"] <= 0],
         },
         "checks": [asdict(check) for check in run_checks.checks(known, document["state"], disk)],
-        "plan_against_actual": [asdict(row) for row in view.plan_against_actual(known)],
+        "plan_against_actual": [asdict(row) for row in view.plan_against_actual(known, past.planned(home, run_id))],
         "phases": [{**asdict(phase), "seconds": phase.seconds} for phase in view.phases(known.states)],
         "judges": known.judges.drop(columns=["t"]).to_dict("records"),
         "attempts": [_attempt(row) for row in known.attempts.to_dict("records")],
@@ -94,6 +95,19 @@ def _document(home: Home, run_id: str) -> dict[str, Any]:
         "quarantined": known.quarantined[["file", "byte_offset", "reason"]].to_dict("records"),
         "command": _command(known),
     }
+
+
+def _asked(folder: Path) -> dict[str, Any]:
+    path = folder / "spec.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        asked = evaluate_job.read_job(folder).told if evaluate_job.is_job(folder) else stored["spec"]
+        return {"spec": asked, "spec_hash": stored.get("spec_hash")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(
+            f"{path}: cannot be read ({reason})", f"restore it, or `python -m em_core delete {folder.name}`"
+        ) from error
 
 
 def _status(home: Home, run_id: str, known: Known | None) -> dict[str, Any]:

@@ -67,3 +67,14 @@ def test_of_runs_that_are_unknown_or_cannot_nothing_is_left(typed: Typed) -> Non
         result = typed(*command, "--json")
         assert result.code == 2, result.out + result.err
         assert "nothing" in result.json["error"]
+
+
+def test_run_whose_spec_is_damaged_is_said_with_its_file_and_what_to_do(typed: Typed) -> None:
+    path = typed.home / "runs" / "damaged" / "spec.json"
+    path.parent.mkdir(parents=True)
+    for text in ("{", "[]", '{"kind": "evaluate"}'):
+        path.write_text(text)
+        result = typed("show", "damaged", "--json")
+        assert result.code == 2, result.out + result.err
+        assert str(path) in result.json["error"]
+        assert result.json["hint"]
