@@ -99,6 +99,7 @@ def resume(home: Home, run_id: str, *, start: bool = True) -> str:
         WorkFailed: The disk is full, or no supervisor could be started.
     """
     run_dir, _ = _find(home, run_id, "Resuming a run")
+    home.prepare()
     pid = signed_pid(run_dir / "lease")  # taking the lease empties it
     with Lease(run_dir / "lease") as lease:
         if not lease.acquire() or held(run_dir / "lease-ranks"):
