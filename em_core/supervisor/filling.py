@@ -23,7 +23,7 @@ from em_core.home import Home
 from em_core.organism.models import is_organism
 from em_core.supervisor import queue_order
 from em_core.supervisor.evidence import RunStatus
-from em_core.supervisor.holding import held_by, memory_of
+from em_core.supervisor.holding import look
 from em_core.supervisor.placing import Held, Machine, Wanted, place
 from em_core.supervisor.slots import Seat, Slot, find_slots, runs_per_gpu
 from em_core.supervisor.spawning import spawn
@@ -109,10 +109,9 @@ class Filling:
         if not queue or order.paused:
             return []
         self._look()
-        held = held_by(self._home, active, self.slots, self._uses, seats)
+        held, memory = look(self._home, active, self.slots, self._uses, self._problem, seats)
         known = {run.run_id for run in held}  # a worker that has only just died keeps its seat until it is reaped
         held += [Held(run, tuple(s.name for s in seat.slots), seat.gpu_gib) for run, seat in seats.items() if run not in known]
-        memory = memory_of(self._home, active, self.slots, self._uses, self._problem)
         decisions = place(Machine(tuple(self.slots), memory, self._runs_per_gpu), held, [wanted(s) for s in queue])
         started = [s for d in decisions if d.seat is not None and (s := self._start(d.run_id, d.seat)) is not None]
         self._refused = {run: why for run, why in self._refused.items() if run in {status.run_id for status in queue}}

@@ -17,43 +17,15 @@ _DRIVERS_GIB, _DRIVERS_SHARE = 1.5, 0.03
 """Taken memory that belongs to no program, the driver's own: at most about so much, GiB and share of the whole."""
 
 
-def held_by(
-    home: Home, active: Sequence[RunStatus], slots: Sequence[Slot], uses: Sequence[GpuUse], seats: Mapping[str, Seat]
-) -> list[Held]:
-    """What each run at work has.
-
-    Args:
-        home: Where the runs are.
-        active: Runs at work.
-        slots: Of this machine.
-        uses: What the driver says of its GPUs now.
-        seats: Of runs that the caller started itself, by run.
-    """
-    marks = {status.run_id: last_spawn(home.runs / status.run_id) for status in active}
-    ours = _owners({str(mark["token"]): run for run, mark in marks.items() if mark.get("token")}, uses)
-    memory = {slot.name: use_of(slot, uses) for slot in slots}
-    found: list[Held] = []
-    for status in active:
-        seat, mark = seats.get(status.run_id), marks[status.run_id]
-        taken = {name for run in found for name in run.slots}
-        names = tuple(s.name for s in seat.slots) if seat else _slots_of(mark, status, slots, taken)
-        budget = seat.gpu_gib if seat else mark.get("gpu_gib")
-        found.append(
-            Held(
-                status.run_id,
-                names,
-                float(budget) if isinstance(budget, (int, float)) else None,
-                _measured(status.run_id, names, memory, ours),
-                status.state != "starting" and status.total_steps is not None,
-            )
-        )
-    return found
-
-
-def memory_of(
-    home: Home, active: Sequence[RunStatus], slots: Sequence[Slot], uses: Sequence[GpuUse], problem: str = ""
-) -> dict[str, Memory]:
-    """The GPUs' memory by slot name, with other programs named; a slot of which nothing is known is left out.
+def look(
+    home: Home,
+    active: Sequence[RunStatus],
+    slots: Sequence[Slot],
+    uses: Sequence[GpuUse],
+    problem: str = "",
+    seats: Mapping[str, Seat] | None = None,
+) -> tuple[list[Held], dict[str, Memory]]:
+    """What each run at work has, and the GPUs' memory by slot name, other programs named.
 
     Args:
         home: Where the runs are.
@@ -61,18 +33,37 @@ def memory_of(
         slots: Of this machine.
         uses: What the driver says of its GPUs now.
         problem: What is wrong with the driver; then no GPU can be used.
+        seats: Of runs that the caller started itself, by run.
+
+    Returns:
+        The runs in the order of `active`; the memory without slots of which nothing is known.
     """
-    gpus = [slot for slot in slots if slot.is_gpu]
+    marks = {status.run_id: last_spawn(home.runs / status.run_id) for status in active}
+    ours = _owners({str(mark["token"]): run for run, mark in marks.items() if mark.get("token")}, uses)
+    of_slot = {slot.name: found for slot in slots if (found := use_of(slot, uses)) is not None}
+    held: list[Held] = []
+    for status in active:
+        seat, mark = (seats or {}).get(status.run_id), marks[status.run_id]
+        taken = {name for run in held for name in run.slots}
+        names = tuple(s.name for s in seat.slots) if seat else _slots_of(mark, status, slots, taken)
+        budget = seat.gpu_gib if seat else mark.get("gpu_gib")
+        held.append(
+            Held(
+                status.run_id,
+                names,
+                float(budget) if isinstance(budget, (int, float)) else None,
+                _measured(status.run_id, names, of_slot, ours),
+                status.state != "starting" and status.total_steps is not None,
+            )
+        )
     if problem:
-        return {slot.name: Memory(problem=problem) for slot in gpus}
-    tokens = {str(last_spawn(home.runs / s.run_id).get("token")): s.run_id for s in active}
-    ours = _owners(tokens, uses)
-    found = {}
-    for slot in gpus:
-        if (use := use_of(slot, uses)) is not None:
-            others = tuple(_words(process) for process in use.processes if process.pid not in ours)
-            found[slot.name] = Memory(use.total_gib, use.used_gib, others if _told(use) else (), use.problem)
-    return found
+        return held, {slot.name: Memory(problem=problem) for slot in slots if slot.is_gpu}
+    return held, {name: _memory(each, ours) for name, each in of_slot.items()}
+
+
+def _memory(use: GpuUse, ours: Mapping[int, str]) -> Memory:
+    others = tuple(_words(process) for process in use.processes if process.pid not in ours)
+    return Memory(use.total_gib, use.used_gib, others if _told(use) else (), use.problem)
 
 
 def _slots_of(mark: Mapping[str, object], status: RunStatus, slots: Sequence[Slot], taken: set[str]) -> tuple[str, ...]:
@@ -86,13 +77,11 @@ def _slots_of(mark: Mapping[str, object], status: RunStatus, slots: Sequence[Slo
     return (guess.name,) if guess else ()
 
 
-def _measured(
-    run_id: str, names: Sequence[str], memory: Mapping[str, GpuUse | None], ours: Mapping[int, str]
-) -> dict[str, float] | None:
+def _measured(run_id: str, names: Sequence[str], uses: Mapping[str, GpuUse], ours: Mapping[int, str]) -> dict[str, float] | None:
     """GiB that its processes hold, by slot; None where the driver does not tell."""
     found = {}
     for name in names:
-        use = memory.get(name)
+        use = uses.get(name)
         if use is None or not use.total_gib or not _told(use):
             return None
         found[name] = sum(p.used_gib or 0.0 for p in use.processes if ours.get(p.pid) == run_id)

@@ -111,11 +111,6 @@ def runs_per_gpu() -> int:
     return int(wanted)
 
 
-def visible_gpus() -> list[str]:
-    """Indices (or ids) of the CUDA GPUs that this process may use; asks the driver, never torch."""
-    return [slot.device for slot in _gpu_slots()]
-
-
 def use_of(slot: Slot, uses: Sequence[GpuUse]) -> GpuUse | None:
     """What the driver says of a slot's GPU; None where it says nothing, or where it is not certain which one is meant.
 

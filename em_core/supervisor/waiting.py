@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from em_core import machine
-from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.machine import GpuUse
 from em_core.supervisor import queue_order, reasons
 from em_core.supervisor.evidence import RunStatus, list_runs
 from em_core.supervisor.filling import Told, in_turn, told, wanted
-from em_core.supervisor.holding import held_by, memory_of
+from em_core.supervisor.holding import look
 from em_core.supervisor.placing import Held, Machine, Memory, foreign_gib, place
 from em_core.supervisor.queue_order import QueueOrder
 from em_core.supervisor.slots import Slot, use_of
@@ -91,8 +90,7 @@ def overview(home: Home, statuses: Sequence[RunStatus] | None = None) -> Overvie
     known = told(home, attended)
     active, queue = [status for status in statuses if status.active], order.queued(statuses)
     uses, problem = machine.ask_usage() if any(slot.is_gpu for slot in known.slots) else ((), "")
-    held = held_by(home, active, known.slots, uses, {})
-    memory = memory_of(home, active, known.slots, uses, problem)
+    held, memory = look(home, active, known.slots, uses, problem)
     turns = [wanted(status) for status in in_turn(queue, known.refused)]
     decisions = {d.run_id: d for d in place(Machine(known.slots, memory, known.runs_per_gpu), held, turns)}
     waiting = []
@@ -101,18 +99,6 @@ def overview(home: Home, statuses: Sequence[RunStatus] | None = None) -> Overvie
         reason = _words(decision.reason, status, order, known, attended)
         waiting.append(Waiting(status, number, order.priority(status.run_id), reason, decision.never))
     return Overview(order, tuple(waiting), tuple(_in(slot, uses, held, memory) for slot in known.slots), attended)
-
-
-def waiting_for(home: Home, run_id: str) -> str:
-    """Why this queued run waits, in words.
-
-    Raises:
-        BadInput: There is no such queued run.
-    """
-    for entry in overview(home).waiting:
-        if entry.status.run_id == run_id:
-            return entry.reason
-    raise BadInput(f"run {run_id!r} is not queued", "`python -m em_core queue` lists the runs that are")
 
 
 def _words(reason: str, status: RunStatus, order: QueueOrder, known: Told, attended: bool) -> str:

@@ -99,7 +99,7 @@ class Desk:
         self.seats.pop(run_id, None)
 
     def why(self, run_id: str) -> str:
-        return waiting.waiting_for(self.home, run_id)
+        return next(w.reason for w in waiting.overview(self.home).waiting if w.status.run_id == run_id)
 
 
 @pytest.fixture(scope="module")

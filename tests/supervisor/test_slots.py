@@ -8,7 +8,7 @@ import pytest
 
 from em_core.errors import BadInput
 from em_core.machine import GpuUse
-from em_core.supervisor.slots import Seat, Slot, find_slots, runs_per_gpu, use_of, visible_gpus
+from em_core.supervisor.slots import Seat, Slot, find_slots, runs_per_gpu, use_of
 from tests.nvml.driver import without_library
 
 TWO_GPUS = "0, 570.1, 81559, 81000, NVIDIA H100\n1, 570.1, 81559, 81000, NVIDIA H100"
@@ -47,7 +47,7 @@ def test_each_gpu_is_a_slot_that_sees_only_itself(tmp_path: Path) -> None:
 
 def test_driver_that_does_not_answer_means_no_gpu(tmp_path: Path) -> None:
     _install_nvidia_smi(tmp_path, "NVIDIA-SMI has failed", 9)
-    assert visible_gpus() == []
+    assert not any(slot.is_gpu for slot in find_slots())
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_gpus_hidden_from_us_are_hidden_from_runs(
 ) -> None:
     _install_nvidia_smi(tmp_path, TWO_GPUS)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    assert visible_gpus() == expected
+    assert [slot.device for slot in find_slots() if slot.is_gpu] == expected
 
 
 @pytest.mark.parametrize(
