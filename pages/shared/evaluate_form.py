@@ -94,7 +94,7 @@ def _look(root: str, generation: str, wanted: Wanted) -> Todo:
 
 
 def _plan(todo: Todo) -> None:
-    """What would be asked, and what judging it takes."""
+    """What would be asked, and what answering and judging it take."""
     st.markdown("  \n".join(f"**{about.capitalize()}:** {words.plain(said)}" for about, said in todo.lines()[1:]))
     if not todo.n_answers:
         st.caption("Every one of these answers is there. [Judge](/judge) scores them with another judge.")

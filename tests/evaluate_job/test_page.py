@@ -32,6 +32,9 @@ def test_the_form_tells_what_is_missing_and_queues_it(bench: Workbench, monkeypa
     (samples,) = [each for each in app.number_input if each.label == "Answers per wording"]
     samples.set_value(3).run()
     assert "24 to sample: 8 at step 0, 8 at step 2, 8 at step 4; 12 are there already" in said(app)
+    assert "**Memory:** about " in said(app)
+    assert "8 answers at once" in said(app)
+    assert "**Time:** " in said(app)
     steps = next(each for each in app.multiselect if each.label == "Checkpoints")
     steps.set_value([4]).run()
     assert f"evaluate {bench.run_id}@4 --questions" in said(app)
