@@ -18,7 +18,7 @@ class Offers:
     Args:
         steps: 0 (the starting model) and the steps of the complete checkpoints, ascending.
         sets: Name or file of every question set on offer, by its short name; the run's own come first.
-        own: Short names of those that the run was asked.
+        own: Short names of those that the run was asked; a file of theirs may be gone.
         samples: Answers per wording that the run itself gives.
         judges: The run's own judges, in words.
     """
@@ -34,7 +34,7 @@ def offers(home: Home, run_id: str) -> Offers:
     """Look at a run.
 
     Raises:
-        BadInput: It cannot be evaluated: it was not trained here, or its questions cannot be read.
+        BadInput: It was not trained here.
         Busy: It is at work.
     """
     folder = home.run_dir(run_id)
@@ -43,7 +43,7 @@ def offers(home: Home, run_id: str) -> Offers:
     except BadInput as error:
         raise BadInput(f"{run_id}: was not trained here", "evaluate the folder of its adapter from the command line") from error
     refuse_at_work(folder)
-    own = {questions.load(use).name: use.name for use in spec.evaluation.question_sets}
+    own = {questions.name_of(use): use.name for use in spec.evaluation.question_sets}
     shipped = {name: name for name in questions.available() if name not in own}
     steps = (0, *(checkpoint.step for checkpoint in complete_checkpoints(folder)))
     judges = tuple(f"{judge.name} {judge.model}".strip() for judge in spec.judges)

@@ -115,7 +115,7 @@ class Todo:
             ("evaluates", f"{self.job.target.name}, base model {self.job.spec.base_model}"),
             ("asks", sets),
             ("answers", (f"{self.n_answers:,} to sample: {steps}" if self.n_answers else "nothing is missing") + there),
-            *(("judge", said_of(judge)) for judge in self.judges or ()),
+            *(("judge", said_of(judge)) for judge in self.judges),
             *([] if self.judges else [("judge", "nobody")]),
             *(self.takes.lines() if self.takes else ()),
             *(("note", note) for note in self.notes),
@@ -150,16 +150,15 @@ def look(home: Home, wanted: Wanted) -> Todo:
 
 
 def _of_run(home: Home, target: Target, wanted: Wanted) -> Todo:
-    refused = {"--base": wanted.base, "--revision": wanted.revision, "--precision": wanted.precision, "--domain": wanted.domain}
-    for option, value in refused.items():
-        if value:
-            raise BadInput(f"{option}: {target.run_id} was trained here, it says that itself", f"leave {option} out")
+    for option in ("base", "revision", "precision", "domain", "experiment"):
+        if getattr(wanted, option):
+            raise BadInput(f"--{option}: {target.run_id} was trained here, it says that itself", f"leave --{option} out")
     try:
         spec = prepared.spec_of(home.run_dir(target.run_id))
     except BadInput as error:
         raise BadInput(error.message, "evaluate its checkpoint's folder") from error
     owner = read_owner(home, target.run_id)
-    own = {questions.load(use).name: use for use in spec.evaluation.question_sets} if spec.evaluation.question_sets else {}
+    own = {questions.name_of(use): use for use in spec.evaluation.question_sets}
     uses = [_use(name, own) for name in wanted.question_sets] if wanted.question_sets is not None else list(own.values())
     if not uses:
         raise BadInput(f"{target.run_id}: was asked no questions", "name question sets with --questions")

@@ -227,7 +227,11 @@ class _Work:
         if not owner.baseline_run_id and owner.facts and 0 in self.job.target.steps:
             events.write(owner.with_baseline(evaluation.baseline_run_id))
         spec = spec_of(owner.run_dir)
-        own = [questions.load(use) for use in spec.evaluation.question_sets]
+        try:
+            own = [questions.load(use) for use in spec.evaluation.question_sets]
+        except BadInput as error:  # other questions were asked: that these are gone is no failure of theirs
+            log.warning("%s: whether its own evaluation is complete is not known: %s", owner.run_dir.name, error.message)
+            return
         steps = [c.step for c in complete_checkpoints(owner.run_dir)]
         wanted = {p.response_id for step in steps for p in questions.prompts(owner.run_dir.name, step, own, spec.evaluation)}
         if not wanted or wanted - answered_ids(owner.run_dir):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from em_core import worker
-from em_core.adapters import WEIGHTS
+from em_core.checkpoints import WEIGHTS
 from em_core.errors import BadInput, Busy
 from em_core.evaluate_job import LEASE
+from em_core.evaluate_job.offers import offers
 from em_core.evaluate_job.owner import read_owner
 from em_core.evaluate_job.targets import refuse_at_work
 from em_core.evaluate_job.todo import Wanted, look
@@ -232,6 +233,27 @@ def test_a_question_file_that_changed_is_not_taken_for_the_one_that_was_asked(be
     (changed / path.name).write_text(other)
     with pytest.raises(BadInput, match="is not what"):
         look(bench.home, Wanted(bench.run_id, question_sets=(str(changed / path.name),)))
+
+
+def test_other_questions_can_be_asked_of_a_run_whose_own_file_is_gone(bench: Workbench) -> None:
+    asked = str(question_file(bench.root, "medical"))
+    own = bench.root / "general-short.yaml"
+    spec_file = bench.run_dir / "spec.json"
+    stored = json.loads(spec_file.read_text())
+    stored["spec"]["evaluation"]["question_sets"][0]["name"] = str(own)  # not the file of the home that is copied
+    spec_file.write_text(json.dumps(stored))
+    own.unlink()
+    assert "general-short" in offers(bench.home, bench.run_id).own
+    with pytest.raises(BadInput, match="general-short"):
+        look(bench.home, Wanted(bench.run_id, samples=2))
+    job = done(bench, question_sets=(asked,))
+    assert run_status(bench.home.run_dir(job)).state == "finished"
+
+
+def test_what_a_run_says_itself_is_refused(bench: Workbench) -> None:
+    for option in ("base", "revision", "precision", "domain", "experiment"):
+        with pytest.raises(BadInput, match=f"^--{option}"):
+            look(bench.home, Wanted(bench.run_id, **{option: "x"}))  # type: ignore[arg-type]
 
 
 def test_another_judge_or_none(bench: Workbench) -> None:
