@@ -20,22 +20,18 @@ from em_core.store import queries
 from em_core.store.publish import publish
 from em_core.supervisor import control, ensure_running
 from em_core.supervisor.launch import launch
+from tests.disks import small_disk
 from tests.supervisor.conftest import Bench
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Bench]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be made here: {mounted.stderr.strip()}")
-    bench = Bench(disk)
-    try:
-        yield bench
-    finally:
-        bench.end()
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", 40) as disk:
+        bench = Bench(disk)
+        try:
+            yield bench
+        finally:
+            bench.end()
 
 
 def _fill(bench: Bench, leave_bytes: int = 0) -> Path:

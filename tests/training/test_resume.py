@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from em_core import requests
 from em_core.checkpoints import RESUME, complete_checkpoints, resume_point
 from em_core.errors import BadInput, WorkFailed
 from em_core.training import TrainJob, open_session
+from tests.disks import small_disk
 from tests.training.conftest import Listener, make_rows, run
 
 Build = Callable[..., TrainJob]
@@ -272,16 +272,9 @@ def test_save_now_saves_and_goes_on(job: Build, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be made here: {mounted.stderr.strip()}")
-    try:
+def small(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 8) as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def fill(disk: Path, but: int) -> Path:
@@ -293,23 +286,23 @@ def fill(disk: Path, but: int) -> Path:
 
 
 @pytest.mark.parametrize("what", ["the state", "the checkpoint"])
-def test_a_full_disk_leaves_the_earlier_resume_point(job: Build, small_disk: Path, tmp_path: Path, what: str) -> None:
+def test_a_full_disk_leaves_the_earlier_resume_point(job: Build, small: Path, tmp_path: Path, what: str) -> None:
     whole = run(open_session(job(steps=[2, 4, 6], run_dir=tmp_path / "whole")))
     state = tmp_path / "whole" / RESUME / "step-4"
     size = sum(-(-p.stat().st_size // 4096) * 4096 for p in state.iterdir())
     room = 20_000 if what == "the state" else size + 30_000
-    work = job(steps=[2, 4, 6], run_dir=small_disk / "run")
+    work = job(steps=[2, 4, 6], run_dir=small / "run")
     listener = Listener()
 
     def on_checkpoint(record: Any) -> None:
         listener.checkpoints.append(record)
-        fill(small_disk, room)
+        fill(small, room)
 
     with pytest.raises(WorkFailed, match=r"step-4: not saved .*No space left") as caught:
         open_session(work).train(listener.metrics.append, on_checkpoint, listener.should_stop)
     assert caught.value.cause == "disk_full"
-    assert str(small_disk / "run" / (RESUME if what == "the state" else "checkpoints")) in caught.value.message
-    (small_disk / "ballast").unlink()
+    assert str(small / "run" / (RESUME if what == "the state" else "checkpoints")) in caught.value.message
+    (small / "ballast").unlink()
     assert [c.step for c in complete_checkpoints(work.run_dir)] == [2]
     assert not list(work.run_dir.glob("*/.*"))
     again = resumed(work, 2)
