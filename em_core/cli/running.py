@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import sys
 import time
 from typing import Any
@@ -73,6 +74,7 @@ def _runs(args: argparse.Namespace, home: Home, out: Out) -> int:
 def _logs(args: argparse.Namespace, home: Home, out: Out) -> int:
     path = home.run_dir(args.run_id) / "worker.log"
     offset, text = 0, ""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a letter may be half written
     while True:
         status = status_of(home, args.run_id)
         ended = status.final and (settled(path.parent, status) or not is_running(home))
@@ -81,9 +83,10 @@ def _logs(args: argparse.Namespace, home: Home, out: Out) -> int:
                 file.seek(offset)
                 data = file.read()
             offset += len(data)
-            chunk = data.decode("utf-8", "replace")
-            text += chunk
-            if not out.json:
+            chunk = decoder.decode(data)
+            if out.json:
+                text += chunk
+            else:
                 sys.stdout.write(printable(chunk.replace("\r", "\n")))
                 sys.stdout.flush()
         if not args.follow or ended:
