@@ -10,6 +10,7 @@ from em_core.home import Home
 from em_core.prepared import spec_of
 from em_core.spec import RunSpec
 from em_core.supervisor.launch import Launched, launch
+from em_core.training._layout import per_gpu
 
 
 def retry(home: Home, run_dir: Path, smaller: bool, *, start: bool) -> Launched:
@@ -34,13 +35,13 @@ def smaller_batch(spec: RunSpec, run_id: str = "") -> RunSpec:
     Raises:
         BadInput: It is one row at once already.
     """
-    train = spec.train
-    if train.batch_size == 1 and (train.micro_batch == "as_given" or train.effective_batch == 1):
+    train, own = spec.train, per_gpu(spec.train)
+    if own.batch_size == 1 and (own.micro_batch == "as_given" or own.effective_batch == 1):
         raise BadInput(
             f"{run_id or spec.label}: its micro-batch is one row already",
             "set train.gradient_checkpointing = on, train.precision = nf4 or a smaller train.max_length",
         )
-    most = max(1, train.batch_size // 2)
-    rows = next(n for n in range(most, 0, -1) if train.effective_batch % n == 0)
+    most = max(1, own.batch_size // 2)
+    rows = next(n for n in range(most, 0, -1) if own.effective_batch % n == 0)
     changed = {"batch_size": rows, "grad_accumulation": train.effective_batch // rows, "micro_batch": "as_given"}
     return spec.model_copy(update={"train": train.model_copy(update=changed)})
