@@ -23,8 +23,8 @@ from em_core.supervisor import control
 from em_core.supervisor.evidence import list_runs, run_status
 from em_core.supervisor.launch import launch
 from em_core.supervisor.retry import smaller_batch
-from em_core.training._layout import per_gpu
 from em_core.supervisor.start import launch_lock
+from em_core.training._layout import per_gpu
 from tests.supervisor.conftest import Bench
 
 
