@@ -12,6 +12,7 @@ import pytest
 
 from em_core.causes import KNOWN
 from em_core.events import EventWriter
+from em_core.home import PROJECT
 from em_core.lease import boot_id
 from em_core.records import RunState
 from em_core.supervisor import failures, kernel, marks
@@ -174,6 +175,14 @@ def test_counters_of_this_machine_can_be_read() -> None:
     assert kernel.oom_kills()["host"] >= 0
     if os.access("/dev/kmsg", os.R_OK):
         assert len(kernel.messages_since(0.0)) >= len(kernel.messages_since(1e9)) == 0
+
+
+def test_docs_say_of_every_cause_whether_it_is_resumed_by_itself() -> None:
+    lines = (PROJECT / "docs" / "failures.md").read_text().splitlines()
+    rows = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
+    for cause, known in KNOWN.items():
+        if cause != "automatic":
+            assert ("resumed once" in rows[cause]) == known.passing, cause
 
 
 def test_every_cause_has_words_and_a_command() -> None:
