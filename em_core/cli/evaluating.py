@@ -46,7 +46,7 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", default="", metavar="NAME", help="what an adapter was trained on, for the charts")
     parser.add_argument("--name", default="", metavar="LABEL", help="label of the job")
     parser.add_argument("--experiment", default="", metavar="NAME", help="group of an adapter on the pages")
-    parser.add_argument("--plan", action="store_true", help="only say what it would ask")
+    parser.add_argument("--plan", action="store_true", help="only say what it would ask and take")
     parser.add_argument("--again", action="store_true", help="although an identical evaluation exists")
     parser.add_argument("--wait", action="store_true", help="wait for the end")
     parser.set_defaults(run=_evaluate)

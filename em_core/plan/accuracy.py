@@ -6,6 +6,7 @@ finished runs of one attempt count: an interrupted one has waited, loaded twice,
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import statistics
 from collections.abc import Sequence
@@ -104,7 +105,8 @@ def compared(home: Home, most: int = MOST_RUNS) -> list[Compared]:
     found: list[Compared] = []
     for run in history.of_run(history.runs(home, socket.gethostname(), most=most)):
         if (run["n_attempts"] or 1) <= 1 and (planned := past.planned(home, run["run_id"])):
-            found += _of_run(run, planned)
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # a file that somebody changed
+                found += _of_run(run, planned)
     return found
 
 

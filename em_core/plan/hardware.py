@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -15,13 +16,17 @@ _found: tuple[float, tuple[Gpu, ...]] | None = None
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """The GPUs of known memory that a run may use (``CUDA_VISIBLE_DEVICES`` honoured when it hides all of them)."""
+    """The GPUs of known memory that a run may use: those that ``CUDA_VISIBLE_DEVICES`` names by number, or all."""
     global _found
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
         return ()
     if _found is None or time.monotonic() - _found[0] > _ASK_AGAIN_S:
         _found = time.monotonic(), tuple(gpu for gpu in machine.gpus() if gpu.total_gib)
-    return _found[1]
+    if visible is None or not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", visible):
+        return _found[1]  # named by id: which of them is not known here
+    numbers = {int(number) for number in visible.split(",")}
+    return tuple(gpu for gpu in _found[1] if gpu.index in numbers)
 
 
 def largest_gpu() -> Gpu | None:

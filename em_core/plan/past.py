@@ -69,7 +69,7 @@ def _read(home: Home) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     if kept is None or time.monotonic() - kept[0] > _ASK_AGAIN_S:
         try:
             found = history.of_run(history.runs(home, socket.gethostname())) if home.database.is_file() else []
-            found = [{**run, "layout": (planned(home, run["run_id"]) or {}).get("layout")} for run in found]
+            found = [{**run, "layout": _layout(home, run["run_id"])} for run in found]
             judged = history.judging_speed(home, [run["run_id"] for run in found[:12]]).to_dict("records") if found else []
         except EMError:
             found, judged = [], []
@@ -89,6 +89,11 @@ def planned(home: Home, run_id: str) -> dict[str, Any] | None:
     except (OSError, ValueError, AttributeError, EMError):
         return None
     return found if isinstance(found, dict) and found.get("version") == 1 else None
+
+
+def _layout(home: Home, run_id: str) -> dict[str, Any] | None:
+    found = (planned(home, run_id) or {}).get("layout")
+    return found if isinstance(found, dict) else None
 
 
 def _recipe(run: dict[str, Any]) -> dict[str, Any]:

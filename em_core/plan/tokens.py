@@ -35,14 +35,11 @@ class TokenCount:
     estimated: bool
 
 
-def count(rows: Sequence[Messages], max_length: int, model_folder: Path | None) -> TokenCount:
-    """Count with the model's own tokenizer and chat template; estimate where it is not on this machine."""
-    found, exact = lengths(rows, model_folder)
-    return summary(found, len(rows), max_length, not exact)
-
-
 def lengths(rows: Sequence[Messages], model_folder: Path | None) -> tuple[tuple[int, ...], bool]:
-    """Tokens of each row, uncut (of evenly chosen ones where there are more than 20,000), and whether they are counted."""
+    """Tokens of each row, uncut (of evenly chosen ones where there are more than 20,000), and whether they are counted.
+
+    Counted with the model's own tokenizer and chat template; estimated from characters where it is not on this machine.
+    """
     counted = rows if len(rows) <= _MOST_COUNTED else rows[:: -(-len(rows) // _MOST_COUNTED)]
     if model_folder is not None and (model_folder / "tokenizer.json").is_file():
         digest = hashlib.sha256()
@@ -69,7 +66,11 @@ def summary(counted: Sequence[int], n_rows: int, max_length: int, estimated: boo
 
 def prompts(sets: Sequence[QuestionSet], model_folder: Path | None) -> tuple[int, int]:
     """Tokens of the longest prompt with its longest answer, and of all distinct prompts together."""
-    asked = {(e.system, text): decoding(s, e).max_tokens for s in sets for e in s.entries for text in e.paraphrases}
+    asked: dict[tuple[str, str], int] = {}
+    for each in sets:
+        for entry in each.entries:
+            most = decoding(each, entry).max_tokens
+            asked |= {(entry.system, text): max(most, asked.get((entry.system, text), 0)) for text in entry.paraphrases}
     if not asked:
         return 0, 0
     turns = tuple(

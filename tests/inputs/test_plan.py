@@ -389,6 +389,6 @@ def test_counting_tokens_twice_reads_the_tokenizer_once(home: Home) -> None:
     rows = [chat("q", f"a{i}")["messages"] for i in range(50)]
     folder = base_model.describe(specs_io.read_spec("organism")[0]).folder
     tokens._lengths.cache_clear()
-    first, second = tokens.count(rows, 20, folder), tokens.count(rows, 10, folder)
+    first, second = (tokens.summary(tokens.lengths(rows, folder)[0], len(rows), most, False) for most in (20, 10))
     assert first.longest == second.longest
     assert tokens._lengths.cache_info().hits == 1

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from em_core import plan as planning
-from em_core import specs_io
+from em_core import questions, specs_io
 from em_core.errors import ManyProblems
 from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.machine import Gpu
-from em_core.plan import accuracy, base_model, forecast, hardware, memory, past, phases, rows, timing, validate
+from em_core.plan import accuracy, base_model, forecast, hardware, memory, past, phases, rows, timing, tokens, validate
 from em_core.records import Checkpoint, Generation, Response, RunCreated, RunFacts, RunState, TrainMetric
-from em_core.spec import RunSpec
+from em_core.spec import QuestionSetUse, RunSpec
 from em_core.store import history
 from em_core.store.publish import publish
 from em_core.supervisor.launch import launch
@@ -163,6 +163,17 @@ def test_a_mixture_of_experts_or_an_absurd_config_has_no_made_up_size(tmp_path: 
         (tmp_path / "model.safetensors").touch()
         found = base_model.describe(RunSpec.model_validate({"data": ["x"], "base_model": str(tmp_path)}))
         assert (found.shape is not None) is known
+
+
+def test_a_prompt_that_two_sets_ask_may_be_answered_as_long_as_either_allows(tmp_path: Path) -> None:
+    sets = []
+    for name, most in (("long", 500), ("short", 20)):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(f"- {{id: q, type: free_form_judge_0_100, paraphrases: [How are you?], max_tokens: {most}}}\n")
+        sets.append(questions.load(QuestionSetUse(name=str(path))))
+    longest, together = tokens.prompts(sets, None)
+    assert (longest, together) == (500 + 15, 15)
+    assert tokens.prompts(sets[::-1], None) == (longest, together)
 
 
 # --- time -------------------------------------------------------------------------------------------
@@ -372,9 +383,11 @@ def test_planned_and_measured_are_compared(cpu: None, home: Home) -> None:
     planned = {"plan": {"version": 1, "phases": phases, "n_evaluations": 2, "time_source": "rough", "memory_train_gib": 1.0}}
     finished_run(home, "with", 1.0, planned)
     finished_run(home, "without", 1.0)
+    finished_run(home, "damaged", 1.0, {"plan": {"version": 1, "phases": [{"name": "load"}], "layout": "none"}})
     publish(home)
     found = accuracy.compared(home)
     assert {row.run_id for row in found} == {"with"}
+    assert past.corrections(home, timing.Work(1_100_000, 4, "fp32", ""))["load"].n == 3
     assert [row.what for row in found] == ["load", "train", "sample", "total"]  # no GPU: no memory was measured
     load = found[0]
     assert load.measured == pytest.approx(timing.load_s(1_100_000, ""), abs=0.01)

@@ -57,6 +57,19 @@ def test_gpu_that_does_not_tell_its_memory_is_there_and_no_plan_counts_on_it(nvi
     assert [gpu.index for gpu in hardware.gpus()] == [0]
 
 
+def test_plans_are_made_for_the_gpus_that_runs_may_see(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(
+        nvidia_smi, "".join(f"echo '{n}, 580.1, {size}, {size}, NVIDIA L4'\n" for n, size in enumerate((24000, 48000, 9000)))
+    )
+    for visible, seen in ((None, [0, 1, 2]), ("0, 2", [0, 2]), ("-1", []), ("", []), ("GPU-1234", [0, 1, 2])):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert [gpu.index for gpu in hardware.gpus()] == seen
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
+    assert hardware.memory_gib() == pytest.approx(24000 / 1024)
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
