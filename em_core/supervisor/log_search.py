@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import regex
 
@@ -22,6 +22,8 @@ MOST_CHARACTERS = 2_000
 SECONDS = 2.0
 """A regular expression may need longer than anybody waits; then it is given up."""
 _BLOCK = 1 << 22
+_Matches = Callable[[str, float], bool]
+"""Whether a line matches; gives up (`TimeoutError`) at that moment of the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def search(path: Path, text: str, *, expression: bool = False, case: bool = Fals
     Raises:
         BadInput: The expression is wrong, or takes too long.
     """
-    pattern = _compiled(text if expression else regex.escape(text), case)
+    matches = _expression(text, case) if expression else _plain(text, case)
     try:
         lines, first = _lines(path)
     except OSError:
@@ -63,7 +65,7 @@ def search(path: Path, text: str, *, expression: bool = False, case: bool = Fals
     try:
         for number, line in enumerate(lines, first):
             shown = line[:MOST_CHARACTERS]
-            if pattern.search(shown, timeout=max(0.001, until - time.monotonic())) is not None:
+            if matches(shown, until):
                 n_matches += 1
                 kept.append((number, shown + (" …" if len(line) > MOST_CHARACTERS else "")))
     except TimeoutError as error:
@@ -80,15 +82,23 @@ def as_text(found: Found) -> str:
     return "\n".join(f"{number:>{width}}  {line}" for number, line in found.lines)
 
 
-def _compiled(expression: str, case: bool) -> Any:
+def _plain(text: str, case: bool) -> _Matches:
+    if case:
+        return lambda line, _: text in line
+    folded = text.casefold()
+    return lambda line, _: folded in line.casefold()
+
+
+def _expression(expression: str, case: bool) -> _Matches:
     try:
-        return regex.compile(expression, 0 if case else regex.IGNORECASE)
+        pattern = regex.compile(expression, 0 if case else regex.IGNORECASE)
     except regex.error as error:
         where = f" at character {error.pos + 1}" if error.pos is not None else ""
         raise BadInput(
             f"the regular expression is not understood: {error.msg}{where}",
             "correct it, or switch regular expressions off to look for the text as it is",
         ) from error
+    return lambda line, until: pattern.search(line, timeout=max(0.001, until - time.monotonic())) is not None
 
 
 def _lines(path: Path) -> tuple[list[str], int]:
