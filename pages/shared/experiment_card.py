@@ -23,14 +23,6 @@ from pages.shared.words import plain
 
 NAME = "experiment"
 MOST_CARDS, MOST_RATED = 12, 1000
-_COLOURS = {
-    "queued": "gray", "starting": "blue", "running": "blue", "stopping": "orange", "finished": "green", "stopped": "gray",
-    "failed": "red", "crashed": "red",
-}  # fmt: skip
-_ICONS = {
-    "running": "play_circle", "finished": "check_circle", "failed": "error", "crashed": "report", "queued": "schedule",
-    "stopped": "stop_circle", "stopping": "stop_circle", "starting": "hourglass_top",
-}  # fmt: skip
 _EACH = "Each run"
 
 
@@ -95,8 +87,7 @@ def card(group: Group) -> None:
 
 def _badges(group: Group) -> None:
     for state, n in group.counts.items():
-        icon = f":material/{_ICONS[state]}:" if state in _ICONS else None
-        st.badge(f"{n:,} {plain(state)}", icon=icon, color=_COLOURS.get(state, "gray"))  # type: ignore[arg-type]
+        words.state_badge(state, f"{n:,} {state}")
 
 
 def _facts(group: Group) -> None:

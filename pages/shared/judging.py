@@ -23,11 +23,6 @@ from pages.shared import core, measure, words
 from pages.shared.words import plain
 
 N_ENDED = 8
-_STATES = {
-    "starting": ("blue", "hourglass_top"), "running": ("blue", "play_circle"), "stopping": ("orange", "stop_circle"),
-    "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"), "failed": ("red", "error"),
-    "crashed": ("red", "report"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,10 +127,9 @@ def buttons(chosen: Chosen, n_scores: int) -> None:
 
 def card(job: Job) -> None:
     """One job: how far it is, or how it ended."""
-    colour, icon = _STATES[job.state]
     with st.container(border=True, key=f"job-{job.run_id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(job.state, icon=f":material/{icon}:", color=colour)  # type: ignore[arg-type]
+            words.state_badge(job.state)
             st.markdown(f"**{plain(job.config)}**")
             st.caption(plain(f"{job.judge_id or 'judge not known'}, {job.run_id}"))
             if job.active and st.button(

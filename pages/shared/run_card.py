@@ -14,18 +14,11 @@ from em_core.view.live_curves import RunRates
 from em_core.view.run_words import short
 from pages.shared import core, live_actions, live_curves, live_log, words
 
-_STATES = {
-    "queued": ("gray", "schedule"), "starting": ("blue", "hourglass_top"), "running": ("blue", "play_circle"),
-    "stopping": ("orange", "stop_circle"), "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"),
-    "failed": ("red", "error"), "crashed": ("red", "report"),
-}  # fmt: skip
 
-
-def heading(status: RunStatus, more: str = "") -> None:
+def heading(status: RunStatus) -> None:
     """State, cause and name."""
-    colour, icon = _STATES[status.state]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(status.state + more, icon=f":material/{icon}:", color=colour)  # type: ignore[arg-type]
+        words.state_badge(status.state)
         if why := live_words.title_of(status.cause, status.state):
             st.badge(why, color="gray")
         st.markdown(f"**{words.plain(status.label or status.run_id)}**")

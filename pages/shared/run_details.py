@@ -24,11 +24,6 @@ from em_core.view.run_details import Known
 from em_core.view.run_words import short
 from pages.shared import core, filters, links, words
 
-_BADGES = {
-    "queued": ("gray", "schedule"), "starting": ("blue", "hourglass_top"), "running": ("blue", "play_circle"),
-    "stopping": ("orange", "stop_circle"), "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"),
-    "failed": ("red", "error"), "crashed": ("red", "report"),
-}  # fmt: skip
 _LEVELS = {"good": ("check_circle", "green"), "bad": ("warning", "orange"), "unknown": ("help", "gray")}
 _KINDS = {
     "evaluate": "Evaluation",
@@ -76,11 +71,10 @@ def state_of(run: Known) -> tuple[str, bool]:
 def header(run: Known, state: str, seen: bool) -> None:
     """Which run this is, and how it ended."""
     card = run.run
-    colour, icon = _BADGES.get(state, ("gray", "help"))
     with st.container(horizontal=True, vertical_alignment="center"):
         imported = card.get("run_kind") == "imported"
         if state and not imported:
-            st.badge(state if seen else f"{state}, as recorded", icon=f":material/{icon}:", color=colour)  # type: ignore[arg-type]
+            words.state_badge(state, state if seen else f"{state}, as recorded")
         if card.get("run_kind") in _KINDS:
             st.badge(_KINDS[str(card["run_kind"])], icon=":material/label:", color="violet")
         if card.get("demo"):

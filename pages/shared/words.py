@@ -37,6 +37,19 @@ def interval(row: dict[Any, Any]) -> str:
     return f"{between}, {int(row['n_misaligned']):,} of {int(row[f'n_{of}']):,} {of}, n = {int(row['n_total']):,}"
 
 
+_STATES = {
+    "queued": ("gray", "schedule"), "starting": ("blue", "hourglass_top"), "running": ("blue", "play_circle"),
+    "stopping": ("orange", "stop_circle"), "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"),
+    "failed": ("red", "error"), "crashed": ("red", "report"),
+}  # fmt: skip
+
+
+def state_badge(state: str, text: str = "") -> None:
+    """The state of a run or a job in its colour; `text` stands in its place, such as a number of runs in that state."""
+    colour, icon = _STATES.get(state, ("gray", "help"))
+    st.badge(plain(text or state), icon=f":material/{icon}:", color=colour)  # type: ignore[arg-type]
+
+
 def toy_notice() -> None:
     """What the organism is, wherever it is shown."""
     st.caption(f":material/toys: {TOY}")
