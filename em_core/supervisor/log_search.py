@@ -71,7 +71,7 @@ def search(path: Path, text: str, *, expression: bool = False, case: bool = Fals
     except TimeoutError as error:
         raise BadInput(
             f"the search takes longer than {SECONDS:.0f} s on this log",
-            "make the expression simpler: nested repeats such as (a+)+ are slow",
+            "make it simpler (nested repeats such as (a+)+ are slow), or switch regular expressions off: plain text is quick",
         ) from error
     return Found(tuple(kept), n_matches, first - 1 + len(lines), first)
 
