@@ -81,7 +81,7 @@ def signs(run_dir: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def quiet_s(run_dir: Path, now: float | None = None) -> float | None:
+def quiet_s(run_dir: Path) -> float | None:
     """Seconds since the last sign of life, by the wall clock; None when there was none. For people: see `signs`."""
     newest = max((time_ns for _, time_ns in signs(run_dir).values()), default=None)
-    return None if newest is None else max(0.0, (time.time() if now is None else now) - newest / 1e9)
+    return None if newest is None else max(0.0, time.time() - newest / 1e9)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from em_core import accidents, ranks
 from em_core.causes import KNOWN, Cause
+from em_core.lease import boot_id
 from em_core.supervisor import kernel
 from em_core.supervisor.logs import log_tail
 from em_core.supervisor.marks import last_spawn, read_ending
@@ -79,7 +80,7 @@ def hint(cause: Cause, run_id: str) -> str:
 def _cause(run_dir: Path, status: RunStatus, returncode: int | None, pid: int | None, mark: dict[str, Any]) -> tuple[Cause, str]:
     if ended := read_ending(run_dir, int(mark.get("attempt") or status.attempt)):
         return cast(Cause, ended[0]), ended[1]
-    if mark.get("boot_id") and mark["boot_id"] != kernel.boot_id():
+    if mark.get("boot_id") and mark["boot_id"] != boot_id():
         return "reboot", "the machine went down while it was at work"
     log = _log_since(run_dir, mark.get("log_bytes"))
     if (returncode is None or returncode > 0) and (death := ranks.death_in(log)):  # a launcher's own exit code says nothing

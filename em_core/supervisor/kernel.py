@@ -1,4 +1,4 @@
-"""What the kernel says about deaths: how often it killed for lack of memory, what it logged, and which boot this is."""
+"""What the kernel says about deaths: how often it killed for lack of memory, and what it logged."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import contextlib
 import os
 import re
 from pathlib import Path
-
-from em_core.lease import boot_id
-
-__all__ = ["boot_id", "messages_since", "oom_kills"]
 
 _KMSG = Path("/dev/kmsg")
 _MAX_RECORDS = 100_000

@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from em_core.lease import boot_id
 from em_core.supervisor import kernel
 
 PROOF_VARIABLE = "EM_WORKER_PROOF"
@@ -41,7 +42,7 @@ def write_spawn(run_dir: Path, attempt: int, slot: str, gpu_gib: float | None = 
         "gpu_gib": gpu_gib,
         "supervisor_pid": os.getpid(),
         "token": uuid.uuid4().hex,
-        "boot_id": kernel.boot_id(),
+        "boot_id": boot_id(),
         "uptime_s": time.monotonic(),
         "oom_kills": kernel.oom_kills(),
         "log_bytes": _size(run_dir / "worker.log"),

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from em_core.lease import holder_pid
-from em_core.supervisor import kernel
+from em_core.lease import boot_id, holder_pid
 from em_core.supervisor.marks import PROOF_VARIABLE, last_spawn
 
 
@@ -27,7 +26,7 @@ def of_run(run_dir: Path) -> list[psutil.Process]:
     found: dict[int, psutil.Process] = {}
     mark = last_spawn(run_dir)
     token = mark.get("token")
-    if token and mark.get("boot_id") == kernel.boot_id():
+    if token and mark.get("boot_id") == boot_id():
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
                 if process.environ().get(PROOF_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE:
