@@ -85,7 +85,7 @@ def _panel(rows: pd.DataFrame, lines: Lines, domains: list[str], sizes: list[str
         lead.mark_area(opacity=0.12, interpolate="linear").encode(low, high),
         lead.mark_rule(opacity=0.55, strokeWidth=1.5).encode(low, high),
     ]
-    dash = [_dash()] if many else []
+    dash = [_dash(rows["question_set"].nunique())] if many else []
     if (rows["role"] == "seed").any():
         layers.append(seeds.mark_line(strokeWidth=1.2, opacity=0.4).encode(value, *dash))
     layers.append(lead.mark_line(strokeWidth=2.5).encode(value, *dash))
@@ -123,10 +123,11 @@ def x_axis(rows: pd.DataFrame, x: str, log: bool, start: bool = True) -> alt.X:
     return alt.X(f"{x}:Q", title=X_TITLES[x] if start else X_TITLES[x].split(" (")[0], scale=scale, axis=axis)
 
 
-def _dash() -> alt.StrokeDash:
-    legend = alt.Legend(
-        orient="bottom", columns=2, symbolType="stroke", symbolSize=400, symbolStrokeColor=palette.NEUTRAL, symbolStrokeWidth=2.5
-    )
+def _dash(n_sets: int) -> alt.StrokeDash:
+    legend = alt.Legend(  # a few below each other fit a narrow window
+        orient="bottom", columns=1 if n_sets <= 4 else 2, symbolType="stroke", symbolSize=400,
+        symbolStrokeColor=palette.NEUTRAL, symbolStrokeWidth=2.5,
+    )  # fmt: skip
     return alt.StrokeDash("question_set:N", title="Questions", legend=legend)
 
 

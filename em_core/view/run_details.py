@@ -155,7 +155,8 @@ def plan_against_actual(known: Known, plan: Mapping[str, Any] | None = None) -> 
 
     Args:
         known: The run.
-        plan: `em_core.plan.Plan.as_dict`, worked out again; None = only what the run itself recorded.
+        plan: As it was at launch (`em_core.plan.past.planned`) or worked out again (`em_core.plan.Plan.as_dict`);
+            None = only what the run itself recorded.
     """
     run, own = known.run, known.own
     trained = _number(run.get("total_steps"))
@@ -188,8 +189,15 @@ def plan_against_actual(known: Known, plan: Mapping[str, Any] | None = None) -> 
         Planned("Tokens trained", _said(plan, "tokens_total"), None if about is None else f"about {about:,.0f}", "pace x time")
     )
     span, wall = (plan or {}).get("time_s"), None if known.run.get("run_kind") == "imported" else wall_s(known.states)
-    wanted = f"{span[0]:,.0f} to {span[1]:,.0f} s on this machine" if span else None
+    wanted = f"{span[0]:,.0f} to {span[1]:,.0f} s" if span else None
     rows.append(Planned("Wall time", wanted, None if wall is None else f"{wall:,.1f} s", "all attempts, answers and judging too"))
+    for what, key, frame in (
+        ("training", "memory_train_gib", known.metrics),
+        ("sampling", "memory_sample_gib", known.generations),
+    ):
+        peak, said = frame["gpu_mem_gib"].dropna(), (plan or {}).get(key)
+        if len(peak):  # on a CPU none is measured
+            rows.append(Planned(f"GPU memory in {what}", f"{said:,.1f} GiB" if said else None, f"{peak.max():,.1f} GiB"))
     disk = known.checkpoints.loc[known.checkpoints["step"] > 0, "size_bytes"].sum() if n_checkpoints else None
     wanted = size(float(plan["disk_gib"]) * 2**30) if plan and plan.get("disk_gib") else None
     rows.append(Planned("Disk for checkpoints", wanted, size(float(disk)) if disk else None))

@@ -69,7 +69,7 @@ def _table(now: Overview) -> None:
         height=_HEIGHT if len(rows) > 8 else "auto",
         column_config={
             "place": st.column_config.NumberColumn("Place", width=50),
-            "run_id": st.column_config.TextColumn("Run", width=150),
+            "run_id": st.column_config.TextColumn("Run", width=230),
             "reason": st.column_config.TextColumn("Why it waits", width="large"),
             "priority": st.column_config.NumberColumn("Priority", width=70, help="A higher one is taken first; 0 = as launched."),
             "experiment": st.column_config.TextColumn("Experiment", width="small"),

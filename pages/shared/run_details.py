@@ -163,22 +163,31 @@ def trust(run: Known, state: str) -> None:
 
 
 def plan(run: Known) -> None:
-    """Plan against actual; the plan can be worked out again from the spec."""
+    """Plan against actual: the plan as it was at launch, or worked out again from the spec."""
     st.subheader("Plan against actual")
     again = run.spec is not None and st.toggle(
         "Work the plan out again", key="plan", bind="query-params",
-        help="Adds tokens, time, disk and judge calls, planned from the spec for this machine as it is today.",
+        help="As the spec would be planned on this machine today. Otherwise: as it was planned when the run was launched.",
     )  # fmt: skip
-    wanted = _plan(run.spec.model_dump_json()) if again and run.spec is not None else None
+    wanted = _plan(run.spec.model_dump_json()) if again and run.spec is not None else _at_launch(run.run_id)
     if isinstance(wanted, str):
         st.caption(f":material/info: {words.plain(wanted)}")
     rows = run_details.plan_against_actual(run, wanted if isinstance(wanted, dict) else None)
     unknown = run_details.UNKNOWN
     said = [row for row in rows if row.planned or row.actual not in (None, "0")]
+    if not said:
+        st.caption("Nothing was planned or done yet that could be compared.")
+        return
     table = [(row.what, row.planned or unknown, row.actual or unknown, row.note) for row in said]
     st.dataframe(
         pd.DataFrame(table, columns=["What", "Planned", "Actual", "Note"]), hide_index=True, width="stretch", height="content"
     )
+
+
+def _at_launch(run_id: str) -> dict[str, Any] | None:
+    from em_core.plan import past
+
+    return past.planned(core.home(), run_id) if folder(run_id) is not None else None
 
 
 @st.cache_data(show_spinner="Planning", max_entries=16)

@@ -32,6 +32,17 @@ def test_show_says_how_far_each_phase_is(live: LiveHome, capsys: pytest.CaptureF
     assert "Train: 250 of 400 steps" in capsys.readouterr().out
 
 
+def test_show_holds_the_plan_of_the_launch_against_what_came_of_it(live: LiveHome, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = live.ended("finished")
+    live.publish()
+    assert main(["show", run_id, "--json"]) == 0
+    rows = {row["what"]: row for row in json.loads(capsys.readouterr().out)["plan_against_actual"]}
+    stored = json.loads((live.home.run_dir(run_id) / "spec.json").read_text())["plan"]
+    assert rows["Wall time"]["planned"] == "{:,.0f} to {:,.0f} s".format(*stored["time_s"])
+    assert rows["Tokens trained"]["planned"] == f"{stored['tokens_total']:,}"
+    assert float(rows["Wall time"]["actual"].split()[0]) > 0
+
+
 def test_runs_and_show_name_the_cause_of_an_end(live: LiveHome, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = live.ended("failed", "cuda_oom", "no room")
     assert main(["runs", "--json"]) == 0
