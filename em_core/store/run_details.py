@@ -205,7 +205,7 @@ def attempts(home: Home, run_id: str) -> pd.DataFrame:
     return connect(home).frame(
         """
         SELECT * FROM run_facts WHERE run_id = ?
-        QUALIFY row_number() OVER (PARTITION BY attempt ORDER BY t DESC, rowid DESC) = 1 ORDER BY t, attempt
+        QUALIFY row_number() OVER (PARTITION BY attempt ORDER BY t DESC, rowid DESC) = 1 ORDER BY coalesce(attempt, 0), t
         """,
         [run_id],
     )
