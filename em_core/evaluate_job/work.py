@@ -225,7 +225,8 @@ class _Work:
         """Write down in the run what is complete now: the phases that had failed or never began, and who holds its step 0."""
         reason, events = f"completed by {self.run_dir.name}", self.answers
         if not owner.baseline_run_id and owner.facts and 0 in self.job.target.steps:
-            events.write(owner.with_baseline(evaluation.baseline_run_id))
+            # the newer one by a moment, not by days: how long loading takes is told by the time of a run's facts
+            events.write(owner.with_baseline(evaluation.baseline_run_id), t=float(owner.facts["t"]) + 1e-3)
         spec = spec_of(owner.run_dir)
         try:
             own = [questions.load(use) for use in spec.evaluation.question_sets]

@@ -275,6 +275,9 @@ def test_a_run_without_questions_of_its_own_gets_a_starting_model(bench: Workben
     shown = connect(bench.home).frame("SELECT DISTINCT step FROM shown_scores WHERE run_id = $run ORDER BY step", {"run": run_id})
     assert shown["step"].tolist() == [0, 2]
     assert run_status(bench.home.run_dir(run_id)).state == "finished"
+    loaded, told = sorted(bench.events(run_id, "run_facts"), key=lambda event: float(event["t"]))
+    assert (loaded["baseline_run_id"], told["baseline_run_id"] != "") == ("", True)
+    assert told["t"] - loaded["t"] < 0.01, "its model was loaded when it was loaded"
 
 
 def test_a_chain_answers_with_the_weights_that_it_had(bench: Workbench) -> None:
