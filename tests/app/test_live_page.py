@@ -214,6 +214,12 @@ def test_a_log_shows_its_tail_and_all_lines_that_match_with_their_numbers(live, 
     assert "is not understood" in "\n".join(str(error.value) for error in app.error)
 
 
+def test_a_log_shows_no_key(live, monkeypatch):
+    run_id = live.at_work(log="token hf_abcdefghijklmnop0123\n")
+    assert "token ***" in said(open_log(live, monkeypatch, run_id))
+    assert "1  token ***" in said(open_log(live, monkeypatch, run_id, text="token"))
+
+
 def test_a_log_is_shown_as_it_is_and_obeyed_by_nobody(live, monkeypatch):
     run_id = live.at_work(log="<script>alert(1)</script> [x](http://x.example) \x1b[31mred\u202e\n")
     app = open_log(live, monkeypatch, run_id, text="alert")
