@@ -77,11 +77,11 @@ FROM run_states WHERE list_contains($runs::VARCHAR[], run_id) GROUP BY run_id
 
 # judgements come in bursts after each checkpoint: only seconds in which there were some count
 _JUDGED = """
-SELECT judges.plugin, judges.model, judgements.run_id, count(*)::BIGINT AS n,
-       count(DISTINCT floor(judgements.t))::BIGINT AS busy_s
-FROM judgements JOIN judges_once AS judges USING (judge_id)
-WHERE list_contains($runs::VARCHAR[], judgements.run_id) AND NOT coalesce(judgements.cached, false)
-GROUP BY ALL
+WITH judged AS (
+    SELECT judge_id, run_id, count(*)::BIGINT AS n, count(DISTINCT floor(t))::BIGINT AS busy_s
+    FROM judgements WHERE list_contains($runs::VARCHAR[], run_id) AND NOT coalesce(cached, false) GROUP BY ALL
+)
+SELECT judges.plugin, judges.model, run_id, n, busy_s FROM judged JOIN judges_once AS judges USING (judge_id)
 """
 
 

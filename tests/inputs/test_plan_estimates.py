@@ -17,7 +17,17 @@ from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.machine import Gpu
 from em_core.plan import accuracy, base_model, forecast, hardware, memory, past, phases, rows, timing, tokens, validate
-from em_core.records import Checkpoint, Generation, Response, RunCreated, RunFacts, RunState, TrainMetric
+from em_core.records import (
+    Checkpoint,
+    Generation,
+    JudgeIdentity,
+    Judgement,
+    Response,
+    RunCreated,
+    RunFacts,
+    RunState,
+    TrainMetric,
+)
 from em_core.spec import QuestionSetUse, RunSpec
 from em_core.store import history
 from em_core.store.publish import publish
@@ -361,6 +371,22 @@ def test_each_of_two_gpus_did_half_of_the_tokens(cpu: None, home: Home) -> None:
     work = timing.Work(1_100_000, 4, "fp32", "")
     expected = timing.step_s(work, 600.0) / timing.step_s(work, 300.0)
     assert past.corrections(home, work)["step"].middle == pytest.approx(expected, rel=0.02)
+
+
+def test_a_judge_is_as_quick_as_it_was_while_it_judged(cpu: None, home: Home) -> None:
+    """Only seconds with judgements count, and answers that were paid for before say nothing."""
+    finished_run(home, "r", 1.0)
+    judge = JudgeIdentity("j", "organism", "", "rules", "", "{}", "")
+    scores = [(1000.0 + 50 * (i // 20), Judgement(f"a{i}", "j", "alignment", 1.0, None, "", None, None, None)) for i in range(40)]
+    known = [(1200.5 + i, Judgement(f"b{i}", "j", "alignment", 1.0, None, "", None, None, None, cached=True)) for i in range(9)]
+    write(home.runs / "r", "judged", (999.0, judge), *scores, *known)
+    publish(home)
+    past.forget()
+    assert past.judgements_per_s(home, "organism", "") == (20.0, 1)
+    found = planning.plan(specs_io.read_spec("organism")[0], home)
+    phase = next(each for each in found.phases if each["name"] == "judge")
+    assert (phase["source"], phase["beside"]) == ("from 1 run on this machine", True)
+    assert phase["middle_s"] == pytest.approx(2 * found.n_answers / 20, abs=0.1)
 
 
 def test_runs_of_other_sizes_scale_the_time_with_a_wider_range(cpu: None, home: Home) -> None:
