@@ -1,7 +1,7 @@
 """Adapters and models on the Hugging Face Hub: what a repository holds, and its adapter's files brought here.
 
 Only names and sizes are asked for before a job is queued; the commit is written down, so that the job
-evaluates what was seen. Of an adapter's repository four small files and its safetensors are downloaded,
+evaluates what was seen. Of an adapter's repository three small files and its safetensors are downloaded,
 nothing else.
 """
 

@@ -59,7 +59,7 @@ def test_home_does_not_count_an_evaluation_as_a_training_run(bench: Workbench, m
     assert (shown["Training runs"], shown["Queued"]) == ("1", "1")
 
 
-def test_a_run_at_work_says_so_instead_of_a_form(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_its_spec_has_no_form(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_form(bench, monkeypatch)
     (bench.run_dir / "spec.json").rename(bench.run_dir / "spec.gone")
     app.run()

@@ -194,7 +194,7 @@ def test_losses_that_a_resumed_run_repeats_stand_once_and_are_the_new_ones(runni
     assert running.live().losses == (), "begun anew: no resume point was left"
 
 
-def test_the_tenth_attempt_is_read_after_the_second(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tenth_attempt_is_read_after_the_second(running: Running) -> None:
     for attempt in (2, 10):
         running.begin(100 * attempt, attempt=attempt)
     assert [attempt.number for attempt in running.live().attempts] == [1, 2, 10]
