@@ -16,11 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from em_core import ranks, requests
+from em_core import following, ranks, requests
 from em_core.checkpoints import complete_checkpoints
 from em_core.errors import Busy
 from em_core.events import read_events
-from em_core.following import follow
 from em_core.home import PROJECT, Home
 from em_core.lease import FD_VARIABLE, Lease, held, holder_pid, run_held
 from em_core.prepared import prepare, spec_of
@@ -211,12 +210,15 @@ def test_the_run_has_one_owner_whoever_started_the_launcher(tmp_path: Path, monk
             ranks.lease(tmp_path)
 
 
-def test_whatever_a_process_fails_of_the_others_can_say_it(tmp_path: Path) -> None:
-    (tmp_path / "spec.json").write_text("{}")
-    with pytest.raises(KeyError):
-        follow(tmp_path, ranks.Place(1, 2))
+def test_whatever_a_process_fails_of_the_others_can_say_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(run_dir: Path) -> RunSpec:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(following, "spec_of", bug)
+    with pytest.raises(ZeroDivisionError):
+        following.follow(tmp_path, ranks.Place(1, 2))
     gone = ranks.failure_of_another(tmp_path, patience_s=0)
-    assert (gone.cause, gone.message) == ("bug", "GPU 1: unexpected KeyError: 'spec'")
+    assert (gone.cause, gone.message) == ("bug", "GPU 1: unexpected ZeroDivisionError: oops")
 
 
 @pytest.mark.parametrize(
