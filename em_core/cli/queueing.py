@@ -88,7 +88,7 @@ def _move(args: argparse.Namespace, home: Home, out: Out) -> int:
         ids = [status.run_id for status in queue_order.queue(home)]
         here = ids.index(args.run_id) + 1 if args.run_id in ids else 1
         place = max(1, here + (-1 if word == "up" else 1))
-    elif word in _ENDS or word.isdecimal():
+    elif word in _ENDS or (word.isdecimal() and len(word) < 10):
         place = _ENDS.get(word) or int(word)
     else:
         raise BadInput(f"{printable(args.place)!r} is no place in the queue", "use a number from 1, or top, up, down, last")

@@ -138,6 +138,22 @@ def test_disk_that_fills_up_in_the_middle_leaves_nothing(
     assert _folders(bench) == []
 
 
+def test_one_folder_that_cannot_be_written_takes_all_others_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = launch_module.sync
+
+    def sync(path: Path) -> None:
+        if path.name.endswith(broken):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path)
+
+    specs = [bench.spec(seed=seed) for seed in range(20)]
+    broken = specs[11].spec_hash()[:8]
+    monkeypatch.setattr(launch_module, "sync", sync)
+    with pytest.raises(BadInput, match="No space left"):
+        launch(bench.home, specs, start=False)
+    assert _folders(bench) == []
+
+
 def test_full_disk_is_seen_before_anything_is_written(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch_module, "MIN_FREE_BYTES", 1 << 60)
     with pytest.raises(BadInput, match="the disk is full"):

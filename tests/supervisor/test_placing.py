@@ -165,10 +165,15 @@ def test_run_behind_one_that_waits_for_a_gpu_is_told_so() -> None:
     assert second.reason == "GPU 0 is kept for a, which is first"
 
 
-def test_slices_of_a_divided_gpu_take_one_run_each_and_never_work_together() -> None:
+def test_slices_of_a_divided_gpu_are_shared_like_gpus_and_never_work_together() -> None:
     slots = (Slot("gpu:MIG-x", "MIG-x"), Slot("gpu:MIG-y", "MIG-y"))
     machine = Machine(slots, {slot.name: Memory(20) for slot in slots})
     assert seats(place(machine, [], [big("a", 15), big("b", 15)])) == {"a": "gpu:MIG-x", "b": "gpu:MIG-y"}
+    assert seats(place(machine, [], [big("a", 15), small("b", 5), small("c", 5)])) == {
+        "a": "gpu:MIG-x",
+        "b": "gpu:MIG-y",
+        "c": "gpu:MIG-y",
+    }
     [together] = place(machine, [], [big("c", 15, 2)])
     assert together.never
     assert "slices of a divided GPU cannot" in together.reason
