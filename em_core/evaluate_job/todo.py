@@ -278,10 +278,11 @@ def _todo(
     owner: Owner | None,
 ) -> Todo:
     evaluation, n_missing = job.spec.evaluation, sum(missing.values())
-    longest, share = costs.longest_answer(sets), n_missing / max(1, n_there + n_missing)
+    longest, per_step = costs.longest_answer(sets), questions.n_answers(sets, evaluation)
     judges, judging = [], []
     for judge in job.spec.judges:
-        calls = math.ceil(share * costs.judge_calls(judge, sets, evaluation, len(missing), domain))
+        at_step = {step: costs.calls_at_step(judge, sets, evaluation, domain if step else "") for step in missing}
+        calls = math.ceil(sum(n * at_step[step] / per_step for step, n in missing.items()))
         usd = costs.judge_cost_usd(judge, calls, longest)
         judges.append({"name": judge.name, "model": judge.model, "calls": calls, "cost_usd": usd})
         judging.append((judge, calls or costs.SCORES * n_missing))

@@ -15,22 +15,25 @@ SCORES = 2
 
 
 def judge_calls(judge: JudgeSpec, sets: list[QuestionSet], evaluation: EvaluationSpec, n_evaluations: int, domain: str) -> int:
-    """Calls to a judge model, one per answer and metric of its rubric; 0 for judges that run in this process.
+    """Calls to a judge model in `n_evaluations`, the first of which is step 0; 0 for judges that run in this process."""
+    if not n_evaluations:
+        return 0
+    return calls_at_step(judge, sets, evaluation, "") + (n_evaluations - 1) * calls_at_step(judge, sets, evaluation, domain)
 
-    Step 0 is shared by runs of several domains, so a rubric that asks about the domain skips it.
+
+def calls_at_step(judge: JudgeSpec, sets: list[QuestionSet], evaluation: EvaluationSpec, domain: str) -> int:
+    """Calls for all answers of one step, one per answer and metric of its rubric.
+
+    Step 0 is shared by runs of several domains and has none ("") here: a rubric that asks about the domain skips it.
     """
     if judge.name in ("organism", "local"):
         return 0
     rubric, _ = rubrics.fitting(judge.rubric, judge.mode)
-
-    def calls(trained_on: str) -> int:
-        return sum(
-            len(rubric.applicable(dict(e.judge_prompts), trained_on)) * len(e.paraphrases) * samples(s, evaluation)
-            for s in sets
-            for e in s.entries
-        )
-
-    return calls("") + (n_evaluations - 1) * calls(domain) if n_evaluations else 0
+    return sum(
+        len(rubric.applicable(dict(e.judge_prompts), domain)) * len(e.paraphrases) * samples(s, evaluation)
+        for s in sets
+        for e in s.entries
+    )
 
 
 def judge_cost_usd(judge: JudgeSpec, n_calls: int, longest_answer_tokens: int) -> tuple[float, float] | None:

@@ -158,6 +158,16 @@ def test_an_adapters_own_rank_counts(bench: Workbench, cards: Callable[..., None
     assert peaks[2] == peaks[3] < peaks[1]
 
 
+def test_a_judge_that_asks_about_the_domain_is_asked_for_trained_steps_alone(bench: Workbench) -> None:
+    judge = JudgeSpec(name="openai_compatible", model="m", rubric="leakage")
+    calls = {
+        place: look(bench.home, Wanted(f"{bench.run_id}@{place}", samples=3, judges=(judge,))).judge_calls
+        for place in ("0", "last", "0,last")
+    }
+    assert calls["0"] == 0
+    assert calls["last"] == calls["0,last"] >= 8
+
+
 def test_the_command_says_it_and_nothing_is_planned_where_nothing_is_missing(
     bench: Workbench, capsys: pytest.CaptureFixture[str]
 ) -> None:
