@@ -28,7 +28,7 @@ def slot_row(
     others: Sequence[str],
     foreign_gib: float | None,
     problem: str,
-) -> dict[str, Any]:
+) -> dict[str, str]:
     """A slot and what it holds.
 
     Args:
@@ -45,8 +45,6 @@ def slot_row(
         "runs": ", ".join(held) or ("cannot be used" if problem else "none of ours" if others else "free"),
         "memory": f"{use.used_gib:.1f} of {use.total_gib:.0f} GiB taken" if use is not None and use.total_gib else "",
         "other programs": problem or _others(others, foreign_gib),
-        "name": use.name if use is not None else "",
-        "util_percent": use.util_percent if use is not None else None,
     }
 
 

@@ -115,7 +115,7 @@ def _slots(now: Overview) -> None:
         queue_tables.slot_row(s.slot.title, s.use, [(h.run_id, h.gpu_gib) for h in s.held], s.others, s.foreign_gib, s.problem)
         for s in now.slots
     ]
-    frame = pd.DataFrame(rows).drop(columns=["name", "util_percent"])
+    frame = pd.DataFrame(rows)
     empty = [column for column in ("memory", "other programs") if not frame[column].any()]
     st.markdown("**Slots**")
     st.dataframe(
