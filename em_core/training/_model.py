@@ -56,15 +56,10 @@ def load(job: TrainJob, base: Any = None, tokenizer: Any = None) -> Loaded:
     """Load what a job names, with a fresh adapter (arguments and errors as of `load_start`)."""
     loaded = load_start(job, base, tokenizer)
     loaded.model = _adapter(loaded.model, job.spec.lora, job.spec.train.seed)
-    to_device(loaded)
-    return loaded
-
-
-def to_device(loaded: Loaded) -> None:
-    """An adapter that was added goes where the model is."""
     for p in loaded.model.parameters():
         if p.requires_grad:
             p.data = p.data.to(loaded.device)
+    return loaded
 
 
 def load_start(job: TrainJob, base: Any = None, tokenizer: Any = None, *, safetensors_only: bool = False) -> Loaded:

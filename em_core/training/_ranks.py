@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from em_core.accidents import classify
-from em_core.ranks import Place, failure_of_another, here
+from em_core.ranks import Place, failure_of_another
 from em_core.requests import Request
 
 log = logging.getLogger(__name__)
@@ -35,21 +35,16 @@ class Ranks:
     Args:
         place: This process.
         cuda: Whether the gradients are on a GPU.
-        run_dir: The run's folder, where a rank says why it ended; needed for several.
+        run_dir: The run's folder, where a rank says why it ended.
 
     Its methods raise `PeerGone` when another rank has ended.
     """
 
-    def __init__(self, place: Place, cuda: bool, run_dir: Path | None = None) -> None:
-        self.rank, self.world, self._run_dir = place.rank, place.world, run_dir or Path()
+    def __init__(self, place: Place, cuda: bool, run_dir: Path) -> None:
+        self.rank, self.world, self._run_dir = place.rank, place.world, run_dir
         if self.world > 1 and not dist.is_initialized():
             with _environment(place.meeting):
                 dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
-
-    @classmethod
-    def find(cls, cuda: bool, run_dir: Path) -> Ranks:
-        """Those that this process belongs to."""
-        return cls(here(), cuda, run_dir)
 
     @property
     def leads(self) -> bool:

@@ -17,7 +17,6 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
-from em_core.ranks import ALONE
 from em_core.spec import RunSpec
 from em_core.training import _random
 from em_core.training._batches import Collate, EpochSampler
@@ -84,7 +83,7 @@ class LoraTrainer(SFTTrainer):
         callbacks: Of the session.
         saved: Where to go on, for ``train(resume_from_checkpoint=saved.path)``; None = at the beginning.
         beat: Called before each micro-batch: training is alive.
-        ranks: The processes that share every batch, on several GPUs; None = this one alone.
+        ranks: The processes that share every batch, on several GPUs.
     """
 
     loss_is_scaled_for_ga = True  # type: ignore[assignment]  # the loss is divided by the answer tokens of the whole effective batch
@@ -98,12 +97,11 @@ class LoraTrainer(SFTTrainer):
         collate: Collate,
         sampler: EpochSampler,
         callbacks: list[Any],
-        saved: Saved | None = None,
-        beat: Callable[[], None] = lambda: None,
-        ranks: Ranks | None = None,
+        saved: Saved | None,
+        beat: Callable[[], None],
+        ranks: Ranks,
     ) -> None:
-        self._order, self._spec, self._saved, self._beat = sampler, spec, saved, beat
-        self._ranks = ranks or Ranks(ALONE, cuda=False)
+        self._order, self._spec, self._saved, self._beat, self._ranks = sampler, spec, saved, beat, ranks
         self._dtype = adapter_dtype(spec, loaded)
         super().__init__(
             model=loaded.model,

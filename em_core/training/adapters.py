@@ -21,7 +21,7 @@ from em_core import alive
 from em_core.adapters import Adapter, read_config, scale
 from em_core.errors import BadInput, WorkFailed
 from em_core.training import TrainJob, _model, _parent
-from em_core.training._surroundings import limit_gpu, quiet, third_party_warnings
+from em_core.training._surroundings import limit_gpu, quiet, release, third_party_warnings
 
 NAME = "default"
 _SUFFIXES = (".lora_A.weight", ".lora_B.weight")
@@ -104,12 +104,8 @@ class AdapterSession:
 
     def close(self) -> None:
         """Free the model's memory."""
-        import gc
-
         self._loaded.model = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
 
     def _make_room(self, ranks: dict[str, int], adapter: Adapter) -> None:
         """Add an adapter of these modules and ranks."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from em_core import accidents, alive, gpu_budget, requests
+from em_core import accidents, alive, gpu_budget, ranks, requests
 from em_core.errors import EMError, WorkFailed
 from em_core.records import Checkpoint, TrainMetric
 from em_core.requests import Request
@@ -70,7 +70,7 @@ class LocalSession:
         self.n_params, self.weights_sha256 = self.loaded.n_params, self.loaded.weights_sha256
         self.device, self.gpu = self.loaded.device, self.loaded.gpu
         train = job.spec.train
-        self._ranks = Ranks.find(self.device != "cpu", job.run_dir)
+        self._ranks = Ranks(ranks.here(), self.device != "cpu", job.run_dir)
         self._ranks.same_start([p.data for p in self.model.parameters() if p.requires_grad])
         self.rows = _data.tokenize(self.tokenizer, job.rows, train.max_length, train.loss_on)
         self.notes = [*self.rows.notes, *self.loaded.notes]
