@@ -105,9 +105,11 @@ class Job:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What was asked, for the event that says that the job exists; without the training recipe, which is not run."""
+        """What was asked, for the event that says that the job exists; without the training recipe, which is not run (of
+        weights that were not trained here their precision alone)."""
         kept = {"name", "experiment", "base_model", "revision", "parent", "evaluation", "judges"}
-        return {"target": self.target.as_dict(), **self.spec.model_dump(mode="json", include=kept)}
+        body = {"target": self.target.as_dict(), **self.spec.model_dump(mode="json", include=kept)}
+        return body if self.target.kind == "run" else body | {"precision": self.spec.train.precision}
 
 
 def is_job(run_dir: Path) -> bool:

@@ -51,7 +51,8 @@ def wanted_of(told: Mapping[str, Any], domain: str = "") -> Wanted | None:
     return Wanted(
         place, tuple(use.name for use in uses), samples.pop() if len(samples) == 1 else None, judges,
         base=str(told.get("base_model") or "") if adapter else "", revision=str(told.get("revision") or "") if adapter else "",
-        domain=domain, name=str(told.get("name") or ""), experiment=str(told.get("experiment") or ""),
+        precision=str(told.get("precision") or ""), domain=domain, name=str(told.get("name") or ""),
+        experiment=str(told.get("experiment") or ""),
     )  # fmt: skip
 
 

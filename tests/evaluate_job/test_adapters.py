@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from em_core.adapters import CONFIG, STATE, WEIGHTS
-from em_core.checkpoints import COMPLETE
+from em_core.adapters import CONFIG, STATE
+from em_core.checkpoints import COMPLETE, WEIGHTS
 from em_core.errors import BadInput
+from em_core.evaluate_job import read_job
+from em_core.evaluate_job.command import command, wanted_of
 from em_core.evaluate_job.todo import Wanted, look
 from em_core.evaluate_job.work import work
 from em_core.home import PROJECT
@@ -142,6 +144,16 @@ def test_weights_that_changed_after_queueing_are_not_asked(bench: Workbench, fol
     with pytest.raises(BadInput, match="others than when it was queued"):
         work(bench.home.run_dir(queued.run_id), never)
     assert not bench.events(queued.run_id, "response")
+
+
+def test_a_job_gives_the_command_that_queues_it_again(bench: Workbench, folder: Path) -> None:
+    asked = wanted(bench, folder, domain="medical", experiment="elsewhere")
+    queued = evaluate.queue(bench.home, asked, start=False)
+    job = read_job(bench.home.run_dir(queued.run_id))
+    again = wanted_of(job.told, job.domain)
+    assert again is not None
+    assert look(bench.home, again).job.digest == job.digest
+    assert "--precision fp32" in command(again)
 
 
 def test_what_is_left_open_is_asked_for(bench: Workbench, folder: Path) -> None:
