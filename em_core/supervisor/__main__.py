@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None, **options: object) -> int:
     """Entry point; returns 0 also when another supervisor is at it already. `options` go to `Supervisor`."""
     parser = argparse.ArgumentParser(prog="python -m em_core.supervisor", description=__doc__)
     parser.add_argument("--home", default=None, help="folder with runs/ (default: EM_HOME, else the checkout)")
-    idle_s = float(os.environ.get("EM_IDLE_S", "600"))
+    idle_s = os.environ.get("EM_IDLE_S", "600")  # argparse reads it as it reads the option, and refuses it as that
     parser.add_argument("--idle-s", type=float, default=idle_s, help="end after so many idle seconds (EM_IDLE_S, else 600)")
     args = parser.parse_args(argv)
     home = Home.find(args.home)
