@@ -70,9 +70,9 @@ def delete(home: Home, run_ids: Sequence[str], *, force: bool = False) -> list[T
     wanted = list(dict.fromkeys(run_ids))
     if not wanted:
         raise BadInput("no run is named", "`python -m em_core runs` lists the ids")
-    sources = [folder_of(home, run_id) for run_id in wanted]
     moved: list[tuple[Path, Path]] = []
     with _no_launch(home):  # so that nobody starts from a run that goes
+        sources = [folder_of(home, run_id) for run_id in wanted]
         statuses = list_runs(home)
         _refuse_active([status for status in statuses if status.run_id in wanted])
         if not force:
@@ -182,6 +182,8 @@ def _database_follows(home: Home) -> None:
 
 @contextlib.contextmanager
 def _no_launch(home: Home) -> Iterator[None]:
+    """Nobody launches, deletes or restores meanwhile."""
+    home.prepare()
     with launch_lock(home) as lock:
         if not lock.acquire(blocking=True, timeout_s=60):
             raise Busy("a launch has been at work for a minute", "try again")

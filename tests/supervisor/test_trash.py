@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +195,16 @@ def test_several_come_back_at_once_each_shared_step_0_once_or_none_of_them(bench
     assert [e.run_id for e in trash.restore(bench.home, *runs, "base-x-1")] == [runs[0], "base-x-1", runs[1]]
     assert trash.entries(bench.home) == []
     assert [_rows(bench.home, run)[1] for run in runs] == [2, 2]
+
+
+def test_a_home_without_its_supervisor_folder_is_no_obstacle(bench: Bench, tmp_path: Path) -> None:
+    run = _finished(bench, 0)
+    shutil.rmtree(bench.home.supervisor)
+    trash.delete(bench.home, [run])
+    shutil.rmtree(bench.home.supervisor)
+    assert [entry.run_id for entry in trash.restore(bench.home, run)] == [run]
+    with pytest.raises(BadInput, match="'nothing' is not in the trash"):
+        trash.restore(Home(tmp_path / "new"), "nothing")
 
 
 def test_two_deletions_of_one_name_cannot_both_come_back(bench: Bench) -> None:
