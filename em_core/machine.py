@@ -44,12 +44,12 @@ class Gpu:
 
 
 def gpus(timeout_s: float = 15.0) -> tuple[Gpu, ...]:
-    """The GPUs (or MIG slices) of this machine, none when its driver is missing or broken; asks anew, never torch."""
+    """The GPUs (or MIG slices) of this machine, none when its driver is missing or broken; asks the driver, never torch."""
     return ask_gpus(timeout_s)[0]
 
 
 def ask_gpus(timeout_s: float = 15.0) -> tuple[tuple[Gpu, ...], str]:
-    """The GPUs, and what is wrong with the driver: empty when it answered or there is none.
+    """The GPUs, and why none can be used: empty when one can, or when there is no driver.
 
     Args:
         timeout_s: How long it may take; a broken driver can hang for ever.
@@ -58,9 +58,9 @@ def ask_gpus(timeout_s: float = 15.0) -> tuple[tuple[Gpu, ...], str]:
     if not found:
         found, otherwise = nvidia_smi.ask(timeout_s)
         problem = otherwise or problem
-    return tuple(Gpu(g.index, g.name, g.total_gib, g.free_gib, g.driver) for g in found if not g.problem), (
-        "" if found else problem or ""
-    )
+    usable = tuple(Gpu(g.index, g.name, g.total_gib, g.free_gib, g.driver) for g in found if not g.problem)
+    lost = "; ".join(f"GPU {g.index}: {g.problem}" for g in found)
+    return usable, "" if usable else lost or problem or ""
 
 
 def usage() -> tuple[GpuUse, ...]:

@@ -61,7 +61,7 @@ def test_divided_gpu_without_a_slice_cannot_be_used(driver: Driver) -> None:
     driver.says(H100.replace(" 0 NVIDIA", " 1 NVIDIA"))
     [use] = machine.usage()
     assert use.problem == "it is in MIG mode and has no slice"
-    assert machine.gpus() == ()
+    assert machine.ask_gpus() == ((), "GPU 0: it is in MIG mode and has no slice")
 
 
 def test_lost_gpu_is_named_and_the_others_are_fine(driver: Driver) -> None:
@@ -69,6 +69,8 @@ def test_lost_gpu_is_named_and_the_others_are_fine(driver: Driver) -> None:
     lost, fine = machine.usage()
     assert "the driver has lost it" in lost.problem
     assert (fine.index, fine.uuid, fine.problem) == (1, "GPU-a", "")
+    found, problem = machine.ask_gpus()
+    assert ([gpu.index for gpu in found], problem) == ([1], "")
 
 
 def test_library_that_does_not_fit_the_driver_is_said_and_asked_again(
