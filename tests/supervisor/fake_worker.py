@@ -8,7 +8,7 @@ fork          as steady, with a forked child that outlives it
 hang          begins and never says anything again; ends at SIGTERM with a last word
 stubborn      the same, and SIGTERM is ignored
 busy          says nothing, and reads and writes all the time, until it is asked to stop
-leave         kills itself, and leaves a stubborn child behind
+leave         kills itself, and leaves a stubborn child behind that holds the run as the rank of a launcher does
 say-and-die   writes the run's name into its log and ends with code 1 (fails as the text says)
 segfault      dies of SIGSEGV
 """
@@ -65,8 +65,12 @@ def _work(run_dir: Path, behaviour: str, name: str, attempt: int, events: EventW
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _sit_and_wait()
     if behaviour == "leave":
-        stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
-        child = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE, start_new_session=True)
+        stubborn = (
+            "import fcntl, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); file = open(sys.argv[1], 'w');"
+            "fcntl.flock(file, fcntl.LOCK_EX); print('here', flush=True); time.sleep(60)"
+        )
+        command = [sys.executable, "-c", stubborn, str(run_dir / "lease-ranks")]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
         assert child.stdout is not None
         child.stdout.readline()
         (run_dir / "left").write_text(str(child.pid))

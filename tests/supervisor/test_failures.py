@@ -125,6 +125,15 @@ def test_kernel_log_that_names_the_worker_is_believed(run_dir: Path, monkeypatch
     assert "Xid (PCI:0000:3b:00): 79" in found.reason
 
 
+def test_launcher_that_lost_one_of_its_processes_says_by_which_signal(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _log(run_dir, "E1121 api.py:1002] failed (exitcode: -9) local_rank: 0 (pid: 4711) of binary: python\nTraceback:")
+    monkeypatch.setattr(kernel, "messages_since", lambda _t: [])
+    found = _classify(run_dir, 1)
+    assert (found.cause, found.reason.startswith("the worker was killed by SIGKILL")) == ("killed", True)
+    monkeypatch.setattr(kernel, "messages_since", lambda _t: ["Out of memory: Killed process 4711 (python) total-vm:1kB"])
+    assert _classify(run_dir, 1).cause == "host_oom"
+
+
 def test_note_of_the_supervisor_comes_first(run_dir: Path) -> None:
     marks.write_ending(run_dir, 1, "hang", "no sign of life for 30 minutes: it was ended")
     _log(run_dir, "CUDA out of memory")
