@@ -113,7 +113,7 @@ class Teller:
         self._home, self._address = home, address
         self._heard: set[tuple[str, int]] = set()
         self._waiting: queue.SimpleQueue[RunStatus] = queue.SimpleQueue()
-        self._idle = threading.Event()
+        self._lock, self._idle = threading.Lock(), threading.Event()
         self._idle.set()
         self._since = self._told_since()
         threading.Thread(target=self._work, name="webhook", daemon=True).start()
@@ -128,8 +128,9 @@ class Teller:
         since = min(self._since, now - JUST_S)  # the clock may have been set back since
         if ended_t < since or now - ended_t > OLD_S:
             return
-        self._idle.clear()
-        self._waiting.put(status)
+        with self._lock:
+            self._idle.clear()
+            self._waiting.put(status)
 
     def wait(self, seconds: float) -> bool:
         """Whether everything heard so far was dealt with within `seconds`."""
@@ -159,8 +160,9 @@ class Teller:
                     self._tell(status)
             except Exception as error:  # whatever it is, it must not end the thread; its text could hold the address
                 log.error("webhook: %s: not told (%s)", status.run_id, type(error).__name__)
-            if self._waiting.empty():
-                self._idle.set()
+            with self._lock:
+                if self._waiting.empty():
+                    self._idle.set()
 
     def _tell(self, status: RunStatus) -> None:
         body = json.dumps(message(status)).encode()

@@ -11,7 +11,7 @@ LOOK_S = 6.0
 
 st.title("Live")
 st.caption("Runs go on when this page, the browser or the app is closed.")
-seen = core.changed()  # before the states, so that what changes in between is noticed
+seen = core.change_mark()  # before the states, so that what changes in between is noticed
 with core.guarded():
     statuses = core.statuses()
 busy = core.busy()
@@ -46,7 +46,7 @@ def board() -> None:
 @st.fragment(run_every=LOOK_S)
 def rest() -> None:
     """Draws nothing; wakes the page when another tab or the command line has launched something."""
-    if core.changed() != seen:
+    if core.change_mark() != seen:
         st.rerun()
 
 

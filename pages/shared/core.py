@@ -28,7 +28,7 @@ from pages.shared.words import plain
 __all__ = [
     "PROJECT",
     "busy",
-    "changed",
+    "change_mark",
     "changes",
     "contents",
     "demo_rates",
@@ -80,7 +80,7 @@ def keep_running() -> None:
         supervisor.ensure_running(home())
 
 
-def changed() -> tuple[int, int]:
+def change_mark() -> tuple[int, int]:
     """What is another one as soon as anybody, in whatever process, has launched, resumed, stopped or deleted something."""
     here = home()
     try:
@@ -90,13 +90,13 @@ def changed() -> tuple[int, int]:
 
 
 @st.cache_data(show_spinner=False, ttl=2.0, max_entries=8)
-def _statuses(root: str, changed: tuple[int, int]) -> list[RunStatus]:
+def _statuses(root: str, mark: tuple[int, int]) -> list[RunStatus]:
     return list_runs(Home(home().root))
 
 
 def statuses() -> list[RunStatus]:
-    """State of every run by evidence, at most 2 s old (a thousand runs take 0.13 s to look at); none older than `changed`."""
-    return _statuses(str(home().root), changed())
+    """State of every run by evidence, at most 2 s old (a thousand runs take 0.13 s to look at); none older than `change_mark`."""
+    return _statuses(str(home().root), change_mark())
 
 
 def look_again() -> None:

@@ -145,15 +145,15 @@ def test_buttons_do_what_they_say(live, monkeypatch):
 
 def test_a_tab_that_rests_sees_whatever_anybody_changes(live, monkeypatch):
     monkeypatch.setenv("EM_HOME", str(live.home.root))
-    seen = [core.changed()]
+    seen = [core.change_mark()]
 
     def notices(change):
         change()
-        seen.append(core.changed())
+        seen.append(core.change_mark())
         assert seen[-1] != seen[-2], change
 
     stopped = live.ended("stopped", "user", saved=100)
-    seen.append(core.changed())
+    seen.append(core.change_mark())
     notices(live.queued)
     notices(lambda: control.resume(live.home, stopped, start=False))
     notices(lambda: control.stop(live.home, stopped))
