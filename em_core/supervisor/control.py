@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from em_core import evaluate_job, requests
@@ -11,7 +12,7 @@ from em_core.events import EventWriter
 from em_core.home import Home
 from em_core.lease import Lease, held, signed_pid
 from em_core.records import Phase, RunState, State
-from em_core.supervisor import failures
+from em_core.supervisor import failures, processes
 from em_core.supervisor.evidence import RunStatus, decide, run_status, status_of
 from em_core.supervisor.launch import Launched
 from em_core.supervisor.requeue import requeue
@@ -112,7 +113,8 @@ def resume(home: Home, run_id: str, *, start: bool = True) -> str:
             raise Busy(f"{run_id}: has finished", again)
         if held(run_dir / evaluate_job.LEASE):
             raise Busy(f"{run_id}: is being evaluated", "resume it when that has ended; `python -m em_core runs` shows it")
-        if not status.recorded:
+        if not status.recorded:  # no supervisor saw it: nor has anybody ended what the dead worker left behind
+            processes.send(processes.of_run(run_dir), signal.SIGKILL)
             record_death(run_dir, status, pid=pid)
         where = requeue(run_dir, "resumed by a person")
     wake(home)

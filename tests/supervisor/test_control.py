@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from em_core.home import Home
 from em_core.lease import Lease
 from em_core.records import RunState, State
 from em_core.spec import RunSpec
-from em_core.supervisor import control
+from em_core.supervisor import control, marks
 from em_core.supervisor.evidence import list_runs, run_status
 from em_core.supervisor.launch import launch
 from em_core.supervisor.retry import smaller_batch
@@ -101,6 +103,23 @@ def test_dead_worker_that_no_supervisor_saw_is_recorded_before_its_run_is_queued
     assert ("run", "crashed", 1, "killed") in states
     assert ("train", "crashed", 1, "killed") in states
     assert run_status(run_dir).state == "queued"
+
+
+def test_what_a_dead_worker_left_behind_does_not_outlive_a_resume(bench: Bench, run_dir: Path) -> None:
+    token = marks.write_spawn(run_dir, 1, "cpu:0")["token"]
+    with EventWriter(run_dir, "worker-1") as events:
+        events.write(RunState("run", "running", attempt=1))
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    left = subprocess.Popen(sleep, env={**os.environ, marks.PROOF_VARIABLE: token})
+    stranger = subprocess.Popen(sleep, env={**os.environ, marks.PROOF_VARIABLE: "of another run"})
+    try:
+        control.resume(bench.home, run_dir.name, start=False)
+        assert left.wait(10) == -signal.SIGKILL
+        assert stranger.poll() is None
+    finally:
+        for process in (left, stranger):
+            process.kill()
+            process.wait()
 
 
 def test_finished_and_running_runs_are_not_resumed(bench: Bench, run_dir: Path) -> None:
