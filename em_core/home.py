@@ -4,8 +4,9 @@
 <home>/runs/<run_id>/spec.json           the queue entry and the run's identity
 <home>/runs/<run_id>/events/*.jsonl      append-only events: the truth
 <home>/runs/<run_id>/lease               flock: held = the run is being worked on
-<home>/runs/<run_id>/control/            requests to the worker (`stop`, `discard`)
+<home>/runs/<run_id>/control/            requests to the worker (`stop`, `discard`, `save`)
 <home>/runs/<run_id>/checkpoints/step-N/ adapter + COMPLETE.json
+<home>/runs/<run_id>/resume/step-N/      what training needs to go on from there, until it has finished
 <home>/runs/<run_id>/worker.log          the worker's stdout and stderr
 <home>/runs/.supervisor/                 the supervisor's lease and log
 <home>/runs/.judge-cache.sqlite          judge scores by content: saves money, holds no truth

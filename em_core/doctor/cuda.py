@@ -21,6 +21,7 @@ from em_core.doctor.findings import Finding, Visit
 
 _MIN_DRIVER = {11: (450, 80, 2), 12: (525, 60, 13), 13: (580, 65, 6)}
 """By major version of CUDA: the oldest Linux driver that runs programs built with it."""
+_MISSING = "missing"
 _PROBE_S = 120.0
 _PROBE = """
 import json, torch
@@ -38,6 +39,9 @@ def look(visit: Visit) -> Iterator[Finding]:
     found, problem = machine.ask_gpus()
     build = torch_cuda()
     torch = _version("torch")
+    if torch == _MISSING:
+        yield Finding("broken", "torch", "missing: no run can be trained", "`pip install -r requirements.txt`")
+        return
     if not found:
         with_cuda = f"built with CUDA {build}" if build else "built for the CPU"
         yield Finding("ok", "torch", f"{torch}, {with_cuda}; " + ("the driver is broken" if problem else "no GPU here"))
@@ -134,7 +138,7 @@ def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return "missing"
+        return _MISSING
 
 
 def _numbers(version: str) -> tuple[int, ...]:

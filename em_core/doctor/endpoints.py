@@ -83,7 +83,7 @@ def _waiting(home: Home) -> Iterator[tuple[str, JudgeSpec]]:
 
     for status in list_runs(home):
         if not status.final:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
                 body = json.loads((home.runs / status.run_id / "spec.json").read_text(encoding="utf-8"))
                 for judge in body["spec"].get("judges", []):
                     yield status.run_id, JudgeSpec.model_validate(judge)

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from em_core.doctor import keys
 from em_core.doctor.findings import Finding, Visit, command, counted, some
-from em_core.home import PROJECT
 from em_core.plan import hardware
 
 
@@ -74,15 +74,8 @@ def _caches() -> Iterator[Finding]:
         yield Finding("note", "HF_HUB_OFFLINE", "set: only models that are in the cache can be used", "`unset HF_HUB_OFFLINE`")
 
 
-def key_files() -> list[Path]:
-    """Files that hold keys."""
-    from huggingface_hub import constants
-
-    return [Path(constants.HF_TOKEN_PATH), *(folder / ".streamlit" / "secrets.toml" for folder in (PROJECT, Path.home()))]
-
-
 def _readable_keys() -> Iterator[Finding]:
-    for path in key_files():
+    for path in (keys.token_file(), *keys.secrets_files()):
         try:
             mode = path.stat().st_mode
         except OSError:

@@ -13,12 +13,11 @@ from em_core.home import PROJECT, Home
 from em_core.specs_io import judge_configs
 
 _ALWAYS = ("OPENAI_API_KEY", "HF_TOKEN", "ANTHROPIC_API_KEY")
-_SECRETS = ".streamlit/secrets.toml"
 
 
 def look(visit: Visit) -> Iterator[Finding]:
     """Each variable that holds a key, those of configured judges too; Streamlit's secrets by name."""
-    secrets, problems = secret_names([PROJECT / _SECRETS, Path.home() / _SECRETS])
+    secrets, problems = secret_names(secrets_files())
     yield from problems
     missing = []
     for name in wanted(visit.home):
@@ -30,8 +29,8 @@ def look(visit: Visit) -> Iterator[Finding]:
         elif name in secrets:
             text = f"only in {secrets[name]}: the app has it, commands and a supervisor that they start have not"
             yield Finding("note", name, text, f"`export {name}=…` where the supervisor is started")
-        elif name == "HF_TOKEN" and _token_file().is_file():
-            yield Finding("ok", name, f"in {_token_file()} (not shown)")
+        elif name == "HF_TOKEN" and token_file().is_file():
+            yield Finding("ok", name, f"in {token_file()} (not shown)")
         else:
             missing.append(name)
     if missing:
@@ -50,6 +49,18 @@ def wanted(home: Home) -> list[str]:
         except EMError:
             continue  # `endpoints` says what is wrong with it
     return [name for name in names if name]
+
+
+def secrets_files() -> list[Path]:
+    """Where Streamlit looks for secrets."""
+    return [folder / ".streamlit" / "secrets.toml" for folder in (PROJECT, Path.home())]
+
+
+def token_file() -> Path:
+    """Where the Hub's client keeps its token."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_TOKEN_PATH)
 
 
 def secret_names(files: list[Path]) -> tuple[dict[str, Path], list[Finding]]:
@@ -81,9 +92,3 @@ def _slip(value: str) -> str:
     if not (value.isascii() and value.isprintable()):
         return ", but it has characters that no key has"
     return ""
-
-
-def _token_file() -> Path:
-    from huggingface_hub import constants
-
-    return Path(constants.HF_TOKEN_PATH)

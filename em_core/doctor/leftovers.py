@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from em_core.doctor.disk import PREFIX
 from em_core.doctor.findings import Finding, Visit, command, counted, size, some
 from em_core.errors import Busy
+from em_core.export import job
 from em_core.home import Home
 from em_core.importing import _staging
 from em_core.lease import held
@@ -35,7 +35,7 @@ def look(visit: Visit) -> Iterator[Finding]:
             found = True
             text = f"{len(folders)}, {size(sum(map(trash_entries.size_bytes, folders)))}: {some([f.name for f in folders])}"
             yield Finding("note", what, text, "`doctor --fix` removes them", repair=repair)
-    exports = [path for path in Path(tempfile.gettempdir()).glob("em-export-*") if not held(path / ".held")]
+    exports = job.left_overs()
     if exports:
         text = f"{counted(len(exports), 'export')} of ended apps, {size(sum(map(trash_entries.size_bytes, exports)))}"
         yield Finding("note", "temporary files", text, f"the next export removes them, or {command('rm', '-r', *exports)}")
@@ -63,7 +63,7 @@ def _remove_launches(home: Home) -> str:
     with launch_lock(home) as lock:
         if not lock.acquire():
             raise Busy("somebody launches a run at this moment", "try again")
-        return f"removed {launch.remove_leftovers(home)} half-made folders; none of them was in the queue"
+        return f"removed {counted(launch.remove_leftovers(home), 'half-made folder')}; nothing of it was in the queue"
 
 
 def _half_imported(home: Home) -> list[Path]:
@@ -73,7 +73,7 @@ def _half_imported(home: Home) -> list[Path]:
 def _remove_imports(home: Home) -> str:
     before = _half_imported(home)
     _staging.remove_left_overs(home)
-    return f"removed {sum(not path.exists() for path in before)} half-made imports; none of them was a run yet"
+    return f"removed {counted(sum(not path.exists() for path in before), 'half-made import')}; nothing of it was a run yet"
 
 
 def _trials(home: Home) -> list[Path]:
@@ -84,7 +84,7 @@ def _remove_trials(home: Home) -> str:
     found = _trials(home)
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return f"removed {len(found)} trials of locks and renames"
+    return f"removed {counted(len(found), 'trial')} of locks and renames"
 
 
 def _age_s(path: Path) -> float:

@@ -1,4 +1,4 @@
-"""Findings as a person reads them in a terminal: by topic, what is wrong first in the last lines, each fix under it."""
+"""Findings as a person reads them in a terminal: by topic, each with its fix under it, and the counts last."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def look(visit: Visit) -> Iterator[Finding]:
             _words(home, process),
             f"look at it with `ps -fp {process.pid}`, then `kill {process.pid}`",
         )
-    at_work = len({p.run_id for p in found if p.kind != "supervisor"} - {p.run_id for p in suspects})
     if not suspects:
+        at_work = len({p.run_id for p in found if p.kind != "supervisor"})
         yield Finding("ok", "processes", f"{len(found)} of ours, {at_work} runs and jobs at work, none left over")
 
 

@@ -21,6 +21,7 @@ from typing import IO
 from em_core import export
 from em_core.errors import BadInput, Busy, EMError, WorkFailed
 from em_core.home import Home
+from em_core.lease import held
 from em_core.selection import Selection
 
 NAME = "em-export"
@@ -147,8 +148,18 @@ def _remove(job: Job) -> None:
         job._held.close()
 
 
-def _remove_left_overs() -> None:
+def left_overs() -> list[Path]:
+    """Folders of this user's exports whose app has ended; the next export removes them."""
+    found = []
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's
+            if (path / _LOCK).exists() and not held(path / _LOCK):
+                found.append(path)
+    return found
+
+
+def _remove_left_overs() -> None:
+    for path in left_overs():
         with contextlib.suppress(OSError), (path / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)

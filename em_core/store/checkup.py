@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -22,6 +22,8 @@ from em_core.store import database
 from em_core.store.ingest import Mark, Source, Work, discover, plan_work, read_batches
 from em_core.store.parse import arrow_schema
 
+_MOST_LOOKED_AT = 5
+"""Of the differing (run, table) pairs, how many are looked at row by row: each is a run's events once more."""
 _KEYS = {
     "responses": "response_id", "judgements": "response_id || ' ' || judge_id || ' ' || metric", "questions": "question_id",
     "answer_health": "response_id", "labels": "response_id", "train_metrics": "'step ' || step", "checkpoints": "'step ' || step",
@@ -111,13 +113,8 @@ def standing(home: Home) -> Standing:
     )  # fmt: skip
 
 
-def compare(home: Home, tell: Callable[[int], object] | None = None, most_examples: int = 5) -> Comparison:
+def compare(home: Home) -> Comparison:
     """Read every event again and compare all columns of all rows with the database.
-
-    Args:
-        home: Whose runs.
-        tell: Told the number of events read so far, now and then.
-        most_examples: How many differing (run, table) pairs are looked at row by row.
 
     Raises:
         WorkFailed: The database cannot be read, or is of another schema.
@@ -142,8 +139,6 @@ def compare(home: Home, tell: Callable[[int], object] | None = None, most_exampl
                     written[run, kind, "digest"] += digest
             damages.update(key for key, _ in batch.damages)
             n_read += batch.n_events
-            if tell:
-                tell(n_read)
         pairs = {key[:2] for key in (*stored, *written)}
         different = sorted(
             (run, kind) for run, kind in pairs
@@ -152,7 +147,7 @@ def compare(home: Home, tell: Callable[[int], object] | None = None, most_exampl
         found = []
         for number, (run, kind) in enumerate(different):
             plain = Difference(run, RECORDS[kind].table, written[run, kind, "n"], stored[run, kind, "n"])
-            found.append(_look_closer(db, plain, kind, sources) if number < most_examples else plain)
+            found.append(_look_closer(db, plain, kind, sources) if number < _MOST_LOOKED_AT else plain)
         aside = dict(db.execute("SELECT file, count(*) FROM quarantine GROUP BY file").fetchall())
     wrong = [(key, damages[key], aside.get(key, 0)) for key in sorted(read & (damages.keys() | aside.keys()))]
     return Comparison(n_read, tuple(found), tuple(w for w in wrong if w[1] != w[2]), left_out)

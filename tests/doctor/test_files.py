@@ -11,7 +11,7 @@ import pytest
 
 from em_core import checkpoints as checkpoint_folders
 from em_core import doctor
-from em_core.doctor import disk, folders
+from em_core.doctor import disk
 from em_core.home import Home
 from em_core.lease import Lease
 from em_core.records import RunState
@@ -99,7 +99,7 @@ def test_keys_that_others_may_read_are_said(home: Home, tmp_path: Path, monkeypa
     token = tmp_path / "token"
     token.write_text("hf_secret")
     token.chmod(0o644)
-    monkeypatch.setattr(folders, "key_files", lambda: [token])
+    monkeypatch.setattr("em_core.doctor.keys.token_file", lambda: token)
     [finding] = [f for f in unhappy(home, "folders") if f.what == "file with keys"]
     assert finding.fix == f"`chmod 600 {token}`"
     assert "hf_secret" not in str(finding)
@@ -110,7 +110,7 @@ def test_keys_that_others_may_read_are_said(home: Home, tmp_path: Path, monkeypa
 def test_torn_ends_are_said_but_not_of_a_run_at_work(home: Home) -> None:
     made.append(home, "run-a", b'{"kind": "resp')
     [finding] = unhappy(home, "events")
-    assert "1 file with a torn last line (14 bytes in all): runs/run-a/events/worker-1.jsonl" in finding.found
+    assert "1 file with a torn last line: runs/run-a/events/worker-1.jsonl" in finding.found
     with Lease(home.run_dir("run-a") / "lease") as lease:
         lease.acquire()
         assert unhappy(home, "events") == []
@@ -237,3 +237,17 @@ def test_the_trash_is_sized_and_never_emptied(home: Home) -> None:
     assert finding.found.startswith("1 deleted run,")
     doctor.repair(doctor.check(home))
     assert deleted.exists()
+
+
+def test_exports_of_ended_apps_are_said_and_one_that_just_begins_is_not(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("em-export-ended", "em-export-at-work", "em-export-begins"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "em-export-ended" / ".held").touch()
+    with Lease(tmp_path / "em-export-at-work" / ".held") as lease:
+        lease.acquire()
+        [finding] = unhappy(home, "leftovers")
+    assert finding.found.startswith("1 export of ended apps")
+    assert finding.fix.endswith(f"`rm -r {tmp_path / 'em-export-ended'}`")
