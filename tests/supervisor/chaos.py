@@ -43,16 +43,21 @@ KINDS = ("worker", "supervisor", "streamlit", "all")
 TOKEN = "EM_CHAOS_TOKEN"
 ROUND_S = 300
 LAST_STEP = 12
-N_TRAIN_SEEDS = 2
 ALL_ROUNDS_EVERY = 10
 """The whole database is compared, and made anew, every so many rounds and at the end; else the round's own runs."""
 
 
 class Chaos:
-    """The rounds' common home, processes and tallies."""
+    """The rounds' common home, processes and tallies.
 
-    def __init__(self, home: Home, seed: int) -> None:
-        self.home, self.seed = home, seed
+    Args:
+        home: Where.
+        seed: Decides who is killed when.
+        n_train_seeds: Runs differ in so many training seeds; each has an uninterrupted run to be compared with.
+    """
+
+    def __init__(self, home: Home, seed: int, n_train_seeds: int = 2) -> None:
+        self.home, self.seed, self.n_train_seeds = home, seed, n_train_seeds
         self.tally: collections.Counter[str] = collections.Counter()
         self.streamlit: subprocess.Popen[bytes] | None = None
         self.n_events = 0  # of an uninterrupted run
@@ -64,10 +69,10 @@ class Chaos:
 
     def reference(self) -> None:
         """Uninterrupted runs, to compare the others with: one for each training seed."""
-        launched = launch(self.home, [_spec(train_seed, 0, "reference") for train_seed in range(N_TRAIN_SEEDS)])
+        launched = launch(self.home, [_spec(train_seed, 0, "reference") for train_seed in range(self.n_train_seeds)])
         run_ids = [item.run_id for item in launched]
         self._until(lambda: all(s.final and s.recorded for s in self._of(run_ids)), "the references", ROUND_S)
-        assert [s.state for s in self._of(run_ids)] == ["finished"] * N_TRAIN_SEEDS, self._of(run_ids)
+        assert [s.state for s in self._of(run_ids)] == ["finished"] * self.n_train_seeds, self._of(run_ids)
         for train_seed, run_id in enumerate(run_ids):
             self.adapters[train_seed] = _adapter(self.home, run_id)
         self.n_events = self._n_events(run_ids[0])
@@ -83,7 +88,7 @@ class Chaos:
         victims = [kind, *chance.choices(("worker", "supervisor"), k=chance.choice((0, 0, 0, 1)))]
         if kind in ("streamlit", "all"):
             self._start_streamlit(anew=chance.random() < 0.5)
-        train_seeds = [chance.randrange(N_TRAIN_SEEDS) for _ in range(chance.choice((1, 1, 1, 1, 1, 2)))]
+        train_seeds = [chance.randrange(self.n_train_seeds) for _ in range(chance.choice((1, 1, 1, 1, 1, 2)))]
         evaluation_seed = chance.choice((0, 0, 1 + number))  # a new one: step 0 is answered anew, and shared
         specs = [_spec(seed, evaluation_seed, f"round-{number}-{i}") for i, seed in enumerate(train_seeds)]
         run_ids = [item.run_id for item in launch(self.home, specs, again=True)]
