@@ -45,7 +45,7 @@ def work(run_dir: Path) -> TrainOutcome:
     Raises:
         EMError: The run failed; the reason is in its events too.
     """
-    spec, attempt = spec_of(run_dir), next_attempt(run_dir)
+    attempt = next_attempt(run_dir)
     with ExitStack() as stack:
         events = stack.enter_context(EventWriter(run_dir, f"worker-{attempt}"))
 
@@ -54,6 +54,7 @@ def work(run_dir: Path) -> TrainOutcome:
 
         state("run", "running")
         try:
+            spec = spec_of(run_dir)
             ready = prepare(run_dir, spec)
             session = open_session(ready.train_job())
             stack.callback(session.close)
