@@ -116,8 +116,10 @@ def _live(home: Home, status: RunStatus) -> LiveRun:
 
 def _read_evaluation(home: Home, run_dir: Path, reading: Reading) -> None:
     """An evaluation's answers stand in the folders of others, and only those that were missing are given."""
+    own = reading.facts, reading.facts_t
     for path in evaluate_job.answer_files(home, run_dir):
         reading.read(path.parent, path.name)
+    reading.facts, reading.facts_t = own  # those of the other run may stand there too
     with contextlib.suppress(EMError):
         n_answers = evaluate_job.read_job(run_dir).n_answers
         if reading.facts:

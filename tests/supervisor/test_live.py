@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from em_core.evaluate_job import Job, Target
+from em_core.evaluate_job.card import note_answers
 from em_core.lease import Lease
 from em_core.supervisor.launch import launch
 from em_core.supervisor.live import LiveRun, active_runs
@@ -19,6 +21,13 @@ from em_core.supervisor.phases import Phase
 from tests.supervisor.conftest import Bench
 
 AGO_S = 1000
+
+
+def append(path: Path, kind: str, t: float, **fields: Any) -> None:
+    """One event, as its writer would have written it then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps({"kind": kind, "t": t, **fields}) + "\n")
 
 
 class Running:
@@ -46,9 +55,7 @@ class Running:
         self.append(self.folder / "events" / f"worker-{self.attempt}.jsonl", kind, at_s, **fields)
 
     def append(self, path: Path, kind: str, at_s: float, **fields: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.write(json.dumps({"kind": kind, "t": self.start + at_s, **fields}) + "\n")
+        append(path, kind, self.start + at_s, **fields)
 
     def state(self, phase: str, state: str, at_s: float) -> None:
         self.write("state", at_s, phase=phase, state=state, attempt=self.attempt)
@@ -258,6 +265,32 @@ def test_a_long_run_keeps_its_first_and_newest_losses(running: Running) -> None:
     assert len(losses) <= N_LOSSES
     assert losses[0][0] < 10
     assert losses[-1][0] == 3 * N_LOSSES - 1
+
+
+def test_an_evaluation_counts_the_answers_that_it_gives_to_another_run(bench: Bench) -> None:
+    owner, folder = bench.home.runs / "owner", bench.home.runs / "job"
+    answers = owner / "events" / "evaluate-job.jsonl"
+    folder.mkdir()
+    job = Job(Target("run", "owner", (2,), "owner"), bench.spec(), n_answers=20)
+    (folder / "spec.json").write_text(json.dumps(job.document({"gpus": 1, "gpu_gib": None})))
+    mine, t = folder / "events" / "worker-1.jsonl", time.time() - AGO_S
+    with Lease(folder / "lease") as lease:
+        assert lease.acquire()
+        append(mine, "state", t, phase="run", state="running", attempt=1)
+        append(mine, "judge", t + 1, judge_id="j")
+        append(mine, "run_facts", t + 2, total_steps=0, n_answers_planned=0, n_checkpoints=0, baseline_run_id="", attempt=1)
+        append(mine, "state", t + 3, phase="evaluate", state="running", attempt=1)
+        note_answers(bench.home, folder, [answers])
+        for i in range(5):
+            append(answers, "response", t + 4 + i, response_id=f"2-{i}", step=2)
+        append(answers, "judgement", t + 9, response_id="2-0", judge_id="j", metric="alignment")
+        for _ in range(2):
+            [run] = active_runs(bench.home)
+            _, train, sample, judge = run.phases
+            assert (train.state, sample.done, sample.total) == ("skipped", 5, 20)
+            assert (judge.done, judge.total) == (1, 20)
+            assert sample.per_s == pytest.approx(1.0)
+            append(answers, "run_facts", t + 10, total_steps=100, n_answers_planned=400, attempt=1)  # the owner's
 
 
 def test_ended_run_is_no_longer_shown(running: Running) -> None:
