@@ -54,17 +54,16 @@ def work(run_dir: Path) -> TrainOutcome:
 
         state("run", "running")
         try:
-            spec = spec_of(run_dir)
-            ready = prepare(run_dir, spec)
+            ready = prepare(run_dir, spec_of(run_dir))
             session = open_session(ready.train_job())
             stack.callback(session.close)
             preview.write(run_dir, [asdict(row) for row in session.preview()])
             evaluation = stack.enter_context(
                 Evaluation(
-                    ready.home, run_dir, spec, session, ready.question_sets, events, attempt, ready.data.domain, ready.rows
+                    ready.home, run_dir, ready.spec, session, ready.question_sets, events, attempt, ready.data.domain, ready.rows
                 )
             )
-            events.write(facts_of(spec, session, evaluation, len(ready.rows), ready.steps, attempt))
+            events.write(facts_of(ready.spec, session, evaluation, len(ready.rows), ready.steps, attempt))
             evaluation.baseline()
 
             def on_checkpoint(checkpoint: Checkpoint) -> None:
