@@ -25,7 +25,7 @@ from em_core.supervisor import queue_order
 from em_core.supervisor.evidence import RunStatus
 from em_core.supervisor.holding import look
 from em_core.supervisor.placing import Held, Machine, Wanted, place
-from em_core.supervisor.slots import Seat, Slot, find_slots, runs_per_gpu
+from em_core.supervisor.slots import Seat, Slot, find_slots, hidden_gpus, runs_per_gpu
 from em_core.supervisor.spawning import spawn
 
 log = logging.getLogger("em_core.supervisor")
@@ -57,11 +57,13 @@ class Told:
         slots: All of them.
         runs_per_gpu: How many small runs may share a GPU.
         refused: Runs that could not be started though there was room, with the reason.
+        hidden: Why there may be GPUs besides (`em_core.supervisor.slots.hidden_gpus`).
     """
 
     slots: tuple[Slot, ...]
     runs_per_gpu: int
     refused: dict[str, str] = field(default_factory=dict)
+    hidden: str = ""
 
 
 class Filling:
@@ -112,7 +114,9 @@ class Filling:
         held, memory = look(self._home, active, self.slots, self._uses, self._problem, seats)
         known = {run.run_id for run in held}  # a worker that has only just died keeps its seat until it is reaped
         held += [Held(run, tuple(s.name for s in seat.slots), seat.gpu_gib) for run, seat in seats.items() if run not in known]
-        decisions = place(Machine(tuple(self.slots), memory, self._runs_per_gpu), held, [wanted(s) for s in queue])
+        decisions = place(
+            Machine(tuple(self.slots), memory, self._runs_per_gpu, self._hidden()), held, [wanted(s) for s in queue]
+        )
         started = [s for d in decisions if d.seat is not None and (s := self._start(d.run_id, d.seat)) is not None]
         self._refused = {run: why for run, why in self._refused.items() if run in {status.run_id for status in queue}}
         self._tell()
@@ -134,10 +138,12 @@ class Filling:
 
     def _look(self) -> None:
         """Ask the driver, and now and then look for slots: a driver may come up after the supervisor."""
-        now = time.monotonic()
-        if now - self._asked_t >= ASK_AGAIN_S and self._has_gpus():
+        now, hidden = time.monotonic(), self._hidden()
+        if now - self._asked_t >= (ASK_AGAIN_S if hidden or self._has_gpus() else LOOK_FOR_SLOTS_S):
             self._asked_t = now
             self._uses, self._problem = machine.ask_usage()
+            if hidden and not self._problem:
+                self._looked_t = float("-inf")  # it answers at last: look at once
         if not self._fixed and now - self._looked_t >= LOOK_FOR_SLOTS_S and not self._problem:
             self._looked_t = now
             with contextlib.suppress(EMError):
@@ -145,12 +151,15 @@ class Filling:
                 if any(slot.is_gpu for slot in found) or not self._has_gpus():  # else real models would crawl on the CPU
                     self.slots = found
 
+    def _hidden(self) -> str:
+        return "" if self._fixed else hidden_gpus(self.slots, self._problem)
+
     def _has_gpus(self) -> bool:
         return any(slot.is_gpu for slot in self.slots)
 
     def _tell(self) -> None:
         """Leave word for the pages, when something is new."""
-        told = Told(tuple(self.slots), self._runs_per_gpu, dict(self._refused))
+        told = Told(tuple(self.slots), self._runs_per_gpu, dict(self._refused), self._hidden())
         if told == self._told:
             return
         path = self._home.supervisor / "slots.json"
@@ -167,14 +176,14 @@ def told(home: Home, attended: bool) -> Told:
     Raises:
         BadInput: ``EM_SLOTS`` or ``EM_RUNS_PER_GPU`` is not understood.
     """
-    try:
-        if not attended:
-            return Told(tuple(find_slots()), runs_per_gpu())
-        content: dict[str, Any] = json.loads((home.supervisor / "slots.json").read_bytes())
-        slots = tuple(Slot(str(slot["name"]), str(slot["device"])) for slot in content["slots"])
-        return Told(slots, int(content["runs_per_gpu"]), {str(run): str(why) for run, why in content["refused"].items()})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return Told(tuple(find_slots()), runs_per_gpu())
+    if attended:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            content: dict[str, Any] = json.loads((home.supervisor / "slots.json").read_bytes())
+            slots = tuple(Slot(str(slot["name"]), str(slot["device"])) for slot in content["slots"])
+            refused = {str(run): str(why) for run, why in content["refused"].items()}
+            return Told(slots, int(content["runs_per_gpu"]), refused, str(content.get("hidden", "")))
+    found = tuple(find_slots())
+    return Told(found, runs_per_gpu(), hidden=hidden_gpus(found, machine.ask_usage()[1]))
 
 
 def in_turn(queue: Sequence[RunStatus], refused: Mapping[str, str]) -> list[RunStatus]:

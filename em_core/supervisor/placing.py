@@ -7,7 +7,8 @@ The rules, in the order of the queue:
   others of that kind and is given a budget. A run of unknown need, and one that wants several GPUs,
   gets GPUs that no run of ours is on.
 - What other programs hold counts as taken. Nobody ends them.
-- Runs of a toy model prefer the CPU, all others wait for a GPU where the machine has one.
+- Runs of a toy model prefer the CPU, all others wait for a GPU where the machine has one, or may have one
+  whose driver does not answer yet.
 - **Nobody is overtaken for ever**: a run that cannot start now keeps the GPUs that it will have
   first (those with the fewest runs of ours), and no run behind it starts on these. It only keeps
   GPUs that would do once our own runs have ended, so that another program never stops the queue.
@@ -89,11 +90,13 @@ class Machine:
         slots: All slots.
         memory: Of the GPUs, by slot name; a slot that is missing has an unknown memory.
         runs_per_gpu: How many small runs may share a GPU.
+        hidden: Why there may be GPUs that are no slots yet (`em_core.supervisor.slots.hidden_gpus`); empty = there are none.
     """
 
     slots: tuple[Slot, ...]
     memory: Mapping[str, Memory] = field(default_factory=dict)
     runs_per_gpu: int = 2
+    hidden: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,13 +195,15 @@ class _Board:
     """The slots while decisions are made, one run after another."""
 
     def __init__(self, machine: Machine, held: Sequence[Held]) -> None:
-        self._most = machine.runs_per_gpu
+        self._most, self._hidden = machine.runs_per_gpu, machine.hidden
         taken = {name for run in held for name in run.slots}
         self._cpus = [slot for slot in machine.slots if not slot.is_gpu and slot.name not in taken]
         self._n_cpus = sum(not slot.is_gpu for slot in machine.slots)
         self._gpus = [_Gpu(s, machine.memory.get(s.name, Memory()), held) for s in machine.slots if s.is_gpu]
 
     def decide(self, wanted: Wanted) -> Decision:
+        if self._hidden and not wanted.toy:  # on the CPU it would crawl
+            return Decision(wanted.run_id, None, reasons.problem("the GPUs", self._hidden))
         prefers_cpu = wanted.toy and wanted.gpus == 1 and self._n_cpus > 0
         if (prefers_cpu or not self._gpus) and self._cpus:
             return Decision(wanted.run_id, Seat((self._cpus.pop(0),)))

@@ -34,7 +34,7 @@ def too_large(gpus: int, need_gib: float, totals_gib: Sequence[float]) -> str:
 
 
 def problem(what: str, why: str) -> str:
-    """A GPU that no run can use."""
+    """A GPU, or all of them, that no run can use."""
     return f"{what} cannot be used: {why}"
 
 

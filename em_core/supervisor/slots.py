@@ -111,6 +111,18 @@ def runs_per_gpu() -> int:
     return int(wanted)
 
 
+def hidden_gpus(slots: Sequence[Slot], problem: str) -> str:
+    """Why there may be GPUs beside these slots: the driver does not answer, and nobody said what to use. Empty = there are none.
+
+    Args:
+        slots: `find_slots`.
+        problem: What is wrong with the driver, of `em_core.machine.ask_usage`.
+    """
+    wanted = os.environ.get("EM_SLOTS", "").strip()
+    said = "CUDA_VISIBLE_DEVICES" in os.environ or (wanted and not wanted.isdecimal())
+    return problem if problem == machine.HANGS and not said and not any(slot.is_gpu for slot in slots) else ""
+
+
 def use_of(slot: Slot, uses: Sequence[GpuUse]) -> GpuUse | None:
     """What the driver says of a slot's GPU; None where it says nothing, or where it is not certain which one is meant.
 

@@ -92,7 +92,7 @@ def overview(home: Home, statuses: Sequence[RunStatus] | None = None) -> Overvie
     uses, problem = machine.ask_usage() if any(slot.is_gpu for slot in known.slots) else ((), "")
     held, memory = look(home, active, known.slots, uses, problem)
     turns = [wanted(status) for status in in_turn(queue, known.refused)]
-    decisions = {d.run_id: d for d in place(Machine(known.slots, memory, known.runs_per_gpu), held, turns)}
+    decisions = {d.run_id: d for d in place(Machine(known.slots, memory, known.runs_per_gpu, known.hidden), held, turns)}
     waiting = []
     for number, status in enumerate(queue, 1):
         decision = decisions[status.run_id]

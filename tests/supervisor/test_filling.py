@@ -57,6 +57,11 @@ class Desk:
         self._monkeypatch.setenv("EM_SLOTS", ",".join("cpu" if not slot.is_gpu else slot.name for slot in slots))
         self._filling = Filling(self.home, [sys.executable, "-c", WORKER], self._complain, slots)
 
+    def look_for_slots(self) -> None:
+        """A supervisor begins that finds its slots itself."""
+        self.seats = {}
+        self._filling = Filling(self.home, [sys.executable, "-c", WORKER], self._complain)
+
     def _complain(self, about: str, message: str) -> None:
         self.complaints.append(f"{about}: {message}")
 
@@ -274,6 +279,20 @@ def test_nothing_is_started_on_a_gpu_whose_driver_does_not_answer(desk: Desk, mo
     monkeypatch.setattr(machine, "ask_usage", lambda timeout_s=2.0: ((), machine.HANGS))
     assert desk.turn() == {}
     assert desk.why(run) == "GPU 0 cannot be used: the NVIDIA driver does not answer"
+
+
+def test_real_models_wait_for_a_driver_that_is_slow_to_wake_and_toys_do_not(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.driver.says(gpu(0))
+    monkeypatch.setenv("EM_SLOTS", "1")
+    [real], [toy] = desk.queue(10), desk.queue(None, toy=True)
+    with monkeypatch.context() as asleep:
+        asleep.setattr(machine, "ask_usage", lambda timeout_s=2.0: ((), machine.HANGS))
+        desk.look_for_slots()
+        assert desk.turn() == {toy: "cpu:0"}
+        for attended in (False, True):
+            asleep.setattr(waiting, "is_running", lambda home, so=attended: so)
+            assert desk.why(real) == "the GPUs cannot be used: the NVIDIA driver does not answer"
+    assert desk.turn() == {real: "gpu:0"}
 
 
 def test_supervisor_gives_gpus_by_memory_and_sees_when_another_program_lets_go(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from em_core.errors import BadInput
-from em_core.machine import GpuUse
-from em_core.supervisor.slots import Seat, Slot, find_slots, runs_per_gpu, use_of
+from em_core.machine import HANGS, GpuUse
+from em_core.supervisor.slots import Seat, Slot, find_slots, hidden_gpus, runs_per_gpu, use_of
 from tests.nvml.driver import without_library
 
 TWO_GPUS = "0, 570.1, 81559, 81000, NVIDIA H100\n1, 570.1, 81559, 81000, NVIDIA H100"
@@ -111,3 +111,17 @@ def test_gpu_is_found_by_the_beginning_of_its_id_as_cuda_does() -> None:
     assert use_of(Slot("gpu:x", "MIG-y"), SLICES) is SLICES[1]
     assert use_of(ZERO, SLICES) is None, "a divided GPU is none by itself"
     assert use_of(CPU, (H100,)) is None
+
+
+def test_gpus_are_hidden_only_by_a_driver_that_hangs_and_where_nobody_named_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hidden_gpus([CPU], HANGS) == HANGS
+    assert hidden_gpus([CPU], "") == ""
+    assert hidden_gpus([CPU], "NVIDIA-SMI has failed") == "", "broken for good: the CPU is all there is"
+    assert hidden_gpus([ZERO, CPU], HANGS) == ""
+    monkeypatch.setenv("EM_SLOTS", "3")
+    assert hidden_gpus([CPU], HANGS) == HANGS
+    monkeypatch.setenv("EM_SLOTS", "cpu,cpu")
+    assert hidden_gpus([CPU], HANGS) == ""
+    monkeypatch.delenv("EM_SLOTS")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert hidden_gpus([CPU], HANGS) == ""
