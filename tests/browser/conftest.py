@@ -144,3 +144,13 @@ def shoot(page: Page, name: str) -> None:
     page.evaluate(_STILL)
     page.screenshot(path=ARTIFACTS / f"{name}.png")
     page.set_viewport_size(size)
+
+
+def stay(page: Page, name: str, shot: str, *widths: int) -> None:
+    """Make the window so wide, one after the other: the open page shows no error and fits each."""
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 1000})
+        settle(page)
+        assert_no_error(page)
+        assert_fits(page)
+        shoot(page, f"{name}-{'wide' if width > 1000 else 'narrow'}-{shot}")

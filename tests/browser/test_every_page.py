@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from em_core import importing
 from em_core.home import Home
 from tests.app import synthetic
-from tests.browser.conftest import SCHEMES, Tabs, assert_fits, assert_no_error, serve, settle, shoot
+from tests.browser.conftest import SCHEMES, Tabs, serve, stay
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PAGES = {
@@ -37,16 +37,6 @@ def look(page: Page, address: str, name: str, shot: str, *widths: int) -> None:
     page.set_viewport_size({"width": widths[0], "height": 1000})
     page.goto(f"{address}/{PAGES[name]}")
     stay(page, name, shot, *widths)
-
-
-def stay(page: Page, name: str, shot: str, *widths: int) -> None:
-    """The same with the page that is open."""
-    for width in widths:
-        page.set_viewport_size({"width": width, "height": 1000})
-        settle(page)
-        assert_no_error(page)
-        assert_fits(page)
-        shoot(page, f"{name}-{'wide' if width > 1000 else 'narrow'}-{shot}")
 
 
 def test_every_page_shows_without_error_and_fits_its_width_light_and_dark(address: str, browser: Tabs) -> None:

@@ -54,12 +54,13 @@ def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(addr
     page.close()
 
 
-def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run(tmp_path: Path, browser: Tabs) -> None:
+def test_live_may_be_the_first_visit_and_its_stop_question_stays_open_while_it_refreshes(tmp_path: Path, browser: Tabs) -> None:
     with LiveHome(tmp_path) as made, serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
         run_id = made.at_work()
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         page.goto(f"{address}/live")
         settle(page)
+        assert page.get_by_text("Page not found").count() == 0
         card = page.locator(f".st-key-run-{run_id}")
         card.get_by_role("button", name="Stop").click()
         keep = page.get_by_role("button", name="Stop and save a checkpoint")
@@ -73,13 +74,3 @@ def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run
         expect(page.get_by_text("stopped at step 250")).to_be_visible(timeout=20_000)
         assert_no_error(page)
         page.close()
-
-
-def test_the_first_visit_after_a_restart_may_be_any_page(tmp_path: Path, browser: Tabs) -> None:
-    with serve(tmp_path, EM_NO_SUPERVISOR="1") as address:
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.goto(f"{address}/live")
-        settle(page)
-        found = page.get_by_text("Page not found").count()
-        page.close()
-        assert found == 0

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app import synthetic
-from tests.browser.conftest import SCHEMES, Scheme, Tabs, assert_fits, assert_no_error, serve, settle, shoot
+from tests.browser.conftest import SCHEMES, Tabs, assert_no_error, serve, settle, shoot, stay
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -117,17 +117,12 @@ def test_samples_filters_and_sort_are_in_the_address(address: str, browser: Tabs
     other.close()
 
 
-@pytest.mark.parametrize(("scheme", "widths"), SCHEMES.items())
-def test_every_view_fits_its_width(address: str, browser: Tabs, scheme: Scheme, widths: tuple[int, int]) -> None:
-    page = browser.new_page(color_scheme=scheme)
+def test_every_view_fits_its_width_light_and_dark(address: str, browser: Tabs) -> None:
+    page = browser.new_page()
     columns = "judge=judge0&column=organism-1m-medical%40180&column=organism-1m-financial%40180"
     for name in ("side by side", "list", "figure"):
-        page.set_viewport_size({"width": widths[0], "height": 1000})
         page.goto(f"{address}/responses?{columns}&view={name.replace(' ', '+')}")
-        for width in widths:
-            page.set_viewport_size({"width": width, "height": 1000})
-            settle(page)
-            assert_no_error(page)
-            assert_fits(page)
-            shoot(page, f"responses-{name.replace(' ', '-')}-{'wide' if width > 1000 else 'narrow'}-{scheme}")
+        for scheme, widths in SCHEMES.items():
+            page.emulate_media(color_scheme=scheme)
+            stay(page, f"responses-{name.replace(' ', '-')}", scheme, *widths)
     page.close()
