@@ -32,6 +32,16 @@ def test_links_in_the_documents_lead_somewhere() -> None:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_tests_that_the_documents_name_are_there() -> None:
+    named = {
+        name
+        for document in (ROOT / "docs").rglob("*.md")
+        for name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", document.read_text())
+    }
+    assert named
+    assert [f"{file}::{name}" for file, name in sorted(named) if f"def {name}(" not in (ROOT / file).read_text()] == []
+
+
 def test_commands_in_the_readme_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"python -m em_core (\w+)", text))
