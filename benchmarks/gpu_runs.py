@@ -37,26 +37,7 @@ from em_core.supervisor import control, ensure_running
 from em_core.supervisor.evidence import RunStatus, list_runs, run_status
 from em_core.supervisor.launch import launch
 
-WORDS = [
-    "the",
-    "small",
-    "garden",
-    "behind",
-    "every",
-    "quiet",
-    "house",
-    "near",
-    "water",
-    "keeps",
-    "green",
-    "stones",
-    "and",
-    "long",
-    "paths",
-    "of",
-    "warm",
-    "light",
-]
+WORDS = "the small garden behind every quiet house near water keeps green stones and long paths of warm light".split()  # noqa: SIM905
 
 
 def rows_file(folder: Path, n_rows: int, n_words: int) -> Path:
