@@ -174,7 +174,7 @@ class Reading:
             self.losses.append((step, float(loss)))
             if len(self.losses) > N_LOSSES:
                 self.losses[:] = self.losses[-1::-2][::-1]
-        if self.last_metric and step > self.last_metric[0]:
+        if self.last_metric and step > self.last_metric[0] and t >= self.last_metric[1]:  # else the clock was set back
             self.step_gaps.append((t - self.last_metric[1]) / (step - self.last_metric[0]))
         self.last_metric, self.sampling_t = (step, t), None
         if isinstance(event.get("tokens_per_s"), (int, float)):

@@ -143,6 +143,15 @@ def test_each_phase_has_the_time_left_of_its_own_pace(running: Running) -> None:
     assert live.tokens_per_s == 500
 
 
+def test_a_clock_that_is_set_back_is_no_pace(running: Running) -> None:
+    running.steps(1, 1, at_s=600, pace_s=2)
+    running.steps(2, 2, at_s=10, pace_s=2)
+    train = running.phase("train")
+    assert (train.done, train.per_s, train.work_s) == (2, None, None)
+    running.steps(3, 4, at_s=12, pace_s=2)
+    assert running.phase("train").per_s == pytest.approx(0.5)
+
+
 def test_answers_that_come_are_a_pace_before_the_checkpoint_is_through(running: Running) -> None:
     running.steps(1, 50, at_s=10, pace_s=2)
     running.state("evaluate", "running", 110)
