@@ -8,6 +8,7 @@ named(specs)          the specs, a sweep without `experiment` under a name of it
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from em_core.spec import RunSpec
 
 Value = str | int | float | bool | None
 _LABELS = ("name", "experiment")
+_FIELD = re.compile(r"[A-Za-z0-9_.]+")
 _NAMED = 3
 _MOST_CHARS = 44
 
@@ -24,7 +26,8 @@ def fields(dump: Mapping[str, Any]) -> dict[str, Value]:
     """A spec's dump with one value a knob: data and question sets are told in words, judges by number.
 
     Args:
-        dump: A spec as JSON; an old or damaged one gives what it has.
+        dump: A spec as JSON; an old or damaged one gives what it has, less what cannot be a field's name (those of imported
+            specs become labels and headings).
     """
     found: dict[str, Value] = {}
     for name, value in dump.items():
@@ -42,7 +45,7 @@ def fields(dump: Mapping[str, Any]) -> dict[str, Value]:
                 found[f"{name}.{key}"] = _parts(inner, "name") if key == "question_sets" else _plain(inner)
         else:
             found[name] = _plain(value)
-    return found
+    return {name: value for name, value in found.items() if _FIELD.fullmatch(name)}
 
 
 def _plain(value: Any) -> Value:

@@ -50,6 +50,11 @@ def test_damaged_specs_are_told_as_far_as_they_go():
     assert varied.varied([{"train": 3, "parent": "x", "judges": [1], "data": None}, {}])["train"] == (3, None)
 
 
+def test_what_cannot_be_a_field_is_no_knob():
+    hostile = {"train": {"[x](http://y)": 1, "seed": 2}, "<b>": 1, "judges": [{"name": "a", "\x1b[31m": 1}]}
+    assert varied.fields(hostile) == {"train.seed": 2, "judges.0.name": "a"}
+
+
 def test_a_sweep_without_a_name_gets_one_of_its_own_and_the_same_every_time():
     specs = read_spec("organism", GRID)
     named = varied.named(specs)
