@@ -11,7 +11,7 @@ from em_core.cli.output import Out
 from em_core.errors import BadInput
 from em_core.home import Home
 from em_core.supervisor import baselines, experiments, trash
-from em_core.view import sizes
+from em_core.view import run_words
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -45,17 +45,19 @@ def _delete(args: argparse.Namespace, home: Home, out: Out) -> int:
         raise BadInput("no run is named", "name runs, or use --experiment NAME or --baselines")
     if args.dry_run:
         found = {run_id: trash.size_bytes(trash.folder_of(home, run_id)) for run_id in dict.fromkeys(wanted)}
-        rows = [{"run_id": run_id, "size": sizes.said(size)} for run_id, size in found.items()]
+        rows = [{"run_id": run_id, "size": run_words.size(size)} for run_id, size in found.items()]
         if not out.json:
             out.table(rows, ["run_id", "size"], "")
-        out.result({"would_delete": list(found), "size_bytes": sum(found.values())}, f"{sizes.said(sum(found.values()))} in all")
+        out.result(
+            {"would_delete": list(found), "size_bytes": sum(found.values())}, f"{run_words.size(sum(found.values()))} in all"
+        )
         return 0
     moved = trash.delete(home, wanted, force=args.force)
     size = sum(entry.size_bytes for entry in moved)
     names = [entry.name for entry in moved]
     out.result(
         {"deleted": [entry.run_id for entry in moved], "trash": names, "size_bytes": size},
-        f"{len(moved)} moved to the trash, {sizes.said(size)}; `python -m em_core trash` lists, restores and empties it",
+        f"{len(moved)} moved to the trash, {run_words.size(size)}; `python -m em_core trash` lists, restores and empties it",
     )
     if left := [name for name in baselines.unused(home) if name not in args.run_ids]:
         out.say(f"no run names these any more: {', '.join(left)}; `python -m em_core delete --baselines` deletes them too")
@@ -75,13 +77,13 @@ def _trash(args: argparse.Namespace, home: Home, out: Out) -> int:
         return _empty(args, home, out, entries)
     rows: list[dict[str, Any]] = [
         {"name": e.name, "run_id": e.run_id, "deleted": time.strftime("%Y-%m-%d %H:%M", time.localtime(e.deleted_t)),
-         "size": sizes.said(e.size_bytes), "state": e.state, "experiment": e.experiment}
+         "size": run_words.size(e.size_bytes), "state": e.state, "experiment": e.experiment}
         | ({"size_bytes": e.size_bytes, "deleted_t": e.deleted_t} if out.json else {})
         for e in entries
     ]  # fmt: skip
     out.table(rows, ["name", "size", "deleted", "state", "experiment"], "the trash is empty")
     if rows and not out.json:
-        out.say(f"{sizes.said(sum(e.size_bytes for e in entries))} in all; `python -m em_core trash --empty` frees it")
+        out.say(f"{run_words.size(sum(e.size_bytes for e in entries))} in all; `python -m em_core trash --empty` frees it")
     return 0
 
 
@@ -92,7 +94,7 @@ def _empty(args: argparse.Namespace, home: Home, out: Out, entries: list[trash.T
         raise BadInput(f"{unknown[0]!r} is not in the trash", "`python -m em_core trash` lists what is")
     names = list(dict.fromkeys(by_name[name].name for name in args.empty)) or None
     doomed = [e for e in entries if names is None or e.name in names]
-    size = sizes.said(sum(e.size_bytes for e in doomed))
+    size = run_words.size(sum(e.size_bytes for e in doomed))
     if doomed and not args.yes:
         if out.json or not sys.stdin.isatty():
             raise BadInput(f"{len(doomed)} runs, {size}, would be gone for good", "say so with --yes")
@@ -101,5 +103,5 @@ def _empty(args: argparse.Namespace, home: Home, out: Out, entries: list[trash.T
             out.result({"freed_bytes": 0}, "nothing was removed")
             return 0
     freed = trash.empty(home, names)
-    out.result({"freed_bytes": freed, "removed": [e.name for e in doomed]}, f"{sizes.said(freed)} freed")
+    out.result({"freed_bytes": freed, "removed": [e.name for e in doomed]}, f"{run_words.size(freed)} freed")
     return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from em_core.home import Home
+from em_core.view.run_words import size as size
 
 Status = Literal["ok", "note", "broken", "fixed"]
 """``note`` = works, but a person should know; ``broken`` = something will fail; ``fixed`` = `doctor --fix` put it right."""
@@ -63,15 +64,6 @@ class Visit:
 
 
 Part = Callable[[Visit], Iterator[Finding]]
-
-
-def size(n_bytes: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if n_bytes < 1024:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1024
-    return f"{n_bytes:.1f} TiB"
 
 
 def counted(n: int, one: str, many: str = "") -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from em_core.supervisor import baselines, trash
-from em_core.view import sizes
+from em_core.view import run_words
 from pages.shared import core, tables
 from pages.shared.words import plain
 
@@ -31,7 +31,7 @@ def ask(run_ids: Sequence[str], what: str = "") -> None:
     with core.guarded(stop=False):
         size = sum(trash.size_bytes(trash.folder_of(core.home(), run_id)) for run_id in ids)
         n = "1 run" if len(ids) == 1 else f"{len(ids):,} runs"
-        st.markdown((f"**{plain(what)}**: " if what else "") + f"{n}, **{sizes.said(size)}** on disk.")
+        st.markdown((f"**{plain(what)}**: " if what else "") + f"{n}, **{run_words.size(size)}** on disk.")
         st.code("\n".join([*ids[:_NAMED], *([f"and {len(ids) - _NAMED:,} more"] if len(ids) > _NAMED else [])]), None)
         st.caption(
             "They go to the trash with their checkpoints, answers and scores, and leave all pages. Disk space is freed when the "
@@ -42,7 +42,7 @@ def ask(run_ids: Sequence[str], what: str = "") -> None:
         )
         if st.button("Move to the trash", type="primary", icon=":material/delete:", key="delete-sure"):
             moved = trash.delete(core.home(), ids, force=force)
-            tell(f"{len(moved):,} moved to the trash, {sizes.said(sum(entry.size_bytes for entry in moved))}.")
+            tell(f"{len(moved):,} moved to the trash, {run_words.size(sum(entry.size_bytes for entry in moved))}.")
             st.rerun()
 
 
@@ -70,12 +70,12 @@ def panel() -> None:
             st.caption("The trash is empty.")
             return
         rows = pd.DataFrame(
-            {"run": e.run_id, "size": sizes.said(e.size_bytes), "deleted": pd.Timestamp(e.deleted_t, unit="s", tz="UTC"),
+            {"run": e.run_id, "size": run_words.size(e.size_bytes), "deleted": pd.Timestamp(e.deleted_t, unit="s", tz="UTC"),
              "state": e.state, "experiment": e.experiment}
             for e in entries
         )  # fmt: skip
         st.caption(
-            f"{len(entries):,} deleted runs take {sizes.said(sum(e.size_bytes for e in entries))}. Choose rows, or take all."
+            f"{len(entries):,} deleted runs take {run_words.size(sum(e.size_bytes for e in entries))}. Choose rows, or take all."
         )
         picked = st.dataframe(
             rows, hide_index=True, width="stretch", height=tables.height(len(rows)), on_select="rerun",
@@ -101,12 +101,12 @@ def panel() -> None:
 
 @st.dialog("Remove for good", icon=":material/delete_forever:")
 def _ask_empty(entries: Sequence[trash.Trashed]) -> None:
-    size = sizes.said(sum(entry.size_bytes for entry in entries))
+    size = run_words.size(sum(entry.size_bytes for entry in entries))
     st.markdown(f"**{len(entries):,}** deleted runs, **{size}**: their checkpoints, answers and scores cannot be brought back.")
     if st.button("Remove for good", type="primary", icon=":material/delete_forever:", key="empty-sure"):
         with core.guarded(stop=False):
             freed = trash.empty(core.home(), [entry.name for entry in entries])
-            tell(f"{sizes.said(freed)} freed.")
+            tell(f"{run_words.size(freed)} freed.")
             st.rerun()
 
 
@@ -114,7 +114,7 @@ def _unused() -> None:
     left = baselines.unused(core.home())
     if not left:
         return
-    size = sizes.said(sum(trash.size_bytes(core.home().run_dir(name)) for name in left))
+    size = run_words.size(sum(trash.size_bytes(core.home().run_dir(name)) for name in left))
     st.info(
         f"{len(left)} shared step-0 folders are named by no run any more ({size}). A new run of the same model would answer them "
         "again.", icon=":material/recycling:",
