@@ -24,13 +24,14 @@ class LiveHome:
 
     Args:
         root: The home's folder.
+        n_before: Runs that another one made in this folder: no name is used again.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, n_before: int = 0) -> None:
         self.home = Home(root)
         self.home.prepare()
         self._leases: dict[str, Lease] = {}
-        self._n = 0
+        self._n = n_before
 
     def spec(self) -> RunSpec:
         """A toy run like no other."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,21 +31,38 @@ window.Notification = class extends Shown {
 };
 """
 """Real notifications, each noted too, for a test cannot see the desktop."""
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("live")
+
+
+@pytest.fixture(scope="module")
+def address(root: Path) -> Iterator[str]:
+    with serve(root, EM_NO_SUPERVISOR="1", EM_NO_DEMO="1") as found:
+        yield found
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Iterator[LiveHome]:
-    with LiveHome(tmp_path) as made:
+def live(root: Path) -> Iterator[LiveHome]:
+    """The served home without a run; what a test makes there goes with it."""
+    with LiveHome(root, n_before=100 * next(_numbers)) as made:
         yield made
+    for folder in made.home.runs.iterdir():
+        if folder != made.home.supervisor:
+            shutil.rmtree(folder)
+    made.home.database.unlink(missing_ok=True)
 
 
 @pytest.fixture
-def context(live: LiveHome, browser: Tabs) -> Iterator[BrowserContext]:
-    with serve(live.home.root, EM_NO_SUPERVISOR="1", EM_NO_DEMO="1") as address:
-        made = browser.apart(address)
-        made.add_init_script(RECORD)
-        yield made
-        made.close()
+def context(live: LiveHome, address: str, browser: Tabs) -> Iterator[BrowserContext]:
+    """A browser that has not been here before."""
+    made = browser.apart(address)
+    made.add_init_script(RECORD)
+    yield made
+    made.close()
 
 
 def tab(context: BrowserContext) -> Page:
