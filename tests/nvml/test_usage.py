@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from em_core import machine
-from em_core.gpu_history import GpuHistory
 from em_core.home import PROJECT
-from em_core.machine import GpuProcess, GpuUse
+from em_core.machine import GpuProcess
 from tests.nvml.driver import Driver, without_library
 
 H100 = "gpu GPU-a 81920 20480 37 52 310500 700000 0 NVIDIA H100 80GB HBM3\n"
@@ -146,9 +145,3 @@ def test_old_tool_that_does_not_know_every_field_tells_what_it_knows(nvidia_smi:
 def test_broken_tool_is_reported(nvidia_smi: Path) -> None:
     _install(nvidia_smi, "echo 'could not talk to the driver'; exit 9")
     assert machine.ask_usage() == ((), "could not talk to the driver")
-
-
-def test_gpus_without_an_id_are_told_apart_by_their_numbers() -> None:
-    gpus = tuple(GpuUse(number, "Tesla T4", "", 15.0, 15.0 - number) for number in range(2))
-    seen = GpuHistory(lambda: (gpus, ""), unwatched_s=0.0).look()
-    assert [(trace.now.index, trace.used_gib) for trace in seen.gpus] == [(0, (0.0,)), (1, (1.0,))]

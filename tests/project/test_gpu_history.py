@@ -38,7 +38,7 @@ def until(condition, seconds: float = 5.0) -> None:  # type: ignore[no-untyped-d
 def test_readings_gather_while_somebody_looks() -> None:
     driver = Driver()
     driver.answer = ((gpu(10),), "")
-    history = GpuHistory(driver, every_s=0.01)
+    history = GpuHistory(driver, every_s=0.01, unwatched_s=5.0)
     seen = history.look()
     assert seen.asked
     driver.answer = ((gpu(90),), "")
@@ -54,7 +54,7 @@ def test_readings_gather_while_somebody_looks() -> None:
 def test_a_driver_that_hangs_holds_up_nobody_for_long() -> None:
     driver = Driver()
     driver.hangs.clear()
-    history = GpuHistory(driver, every_s=0.01)
+    history = GpuHistory(driver, every_s=0.01, unwatched_s=5.0)
     began = time.monotonic()
     for _ in range(20):
         assert not history.look().asked
@@ -66,7 +66,7 @@ def test_a_driver_that_hangs_holds_up_nobody_for_long() -> None:
 
 def test_no_gpu_and_a_broken_driver_are_told_apart_and_a_lost_gpu_is_gone() -> None:
     driver = Driver()
-    history = GpuHistory(driver, every_s=0.01)
+    history = GpuHistory(driver, every_s=0.01, unwatched_s=5.0)
     assert (history.look().gpus, history.look().problem) == ((), "")
     driver.answer = ((gpu(None), gpu(5, "GPU-1")), "")
     until(lambda: len(history.look().gpus) == 2)
@@ -92,3 +92,9 @@ def test_an_error_of_the_driver_is_said_not_raised() -> None:
         raise RuntimeError("no")
 
     assert "RuntimeError" in GpuHistory(broken, every_s=0.01, unwatched_s=0.0).look().problem
+
+
+def test_gpus_without_an_id_are_told_apart_by_their_numbers() -> None:
+    gpus = tuple(GpuUse(number, "Tesla T4", "", 15.0, 15.0 - number) for number in range(2))
+    seen = GpuHistory(lambda: (gpus, ""), unwatched_s=0.0).look()
+    assert [(trace.now.index, trace.used_gib) for trace in seen.gpus] == [(0, (0.0,)), (1, (1.0,))]
