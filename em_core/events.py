@@ -52,6 +52,7 @@ class EventWriter:
         folder = run_dir / "events"
         self.path = folder / f"{writer}.jsonl"
         self._lock = threading.Lock()
+        self._synced = True
         with self._failures():
             folder.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -94,13 +95,14 @@ class EventWriter:
         with self._lock, self._failures():
             if self._torn:
                 data = b"\n" + data
-            self._torn = True
+            self._torn, self._synced = True, False
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
             self._torn = False
             if sync:
                 os.fsync(self._fd)
+                self._synced = True
 
     def close(self) -> None:
         """Flush to disk and close."""
@@ -108,7 +110,8 @@ class EventWriter:
             if self._fd >= 0:
                 fd, self._fd = self._fd, -1
                 try:
-                    os.fsync(fd)
+                    if not self._synced:
+                        os.fsync(fd)
                 finally:
                     os.close(fd)
 

@@ -91,6 +91,20 @@ def test_a_full_disk_is_one_plain_error(tmp_path: Path) -> None:
         writer.write(RunState("run", "running"))
 
 
+@pytest.mark.parametrize(("syncs", "waits"), [([False], 1), ([True], 1), ([True, False], 2), ([True, True], 2), ([], 0)])
+def test_everything_is_on_the_disk_when_it_is_closed_and_nothing_is_waited_for_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syncs: list[bool], waits: int
+) -> None:
+    waited: list[int] = []
+    path = tmp_path / "events" / "w.jsonl"
+    monkeypatch.setattr("em_core.events.os.fsync", lambda fd: waited.append(path.stat().st_size))
+    with EventWriter(tmp_path, "w") as writer:
+        for sync in syncs:
+            writer.write(RunState("run", "running"), sync=sync)
+    assert len(waited) == waits
+    assert not syncs or waited[-1] == path.stat().st_size
+
+
 def test_every_record_names_its_own_kind_and_table() -> None:
     assert len({r.table for r in RECORDS.values()}) == len(RECORDS)
 
