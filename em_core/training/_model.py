@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,10 @@ def load_start(job: TrainJob, base: Any = None, tokenizer: Any = None, *, safete
 
     Raises:
         BadInput: The model, the adapter, a module or the precision is not possible here.
+        WorkFailed: It does not fit, or the GPU that this process was given cannot be used.
     """
     spec = job.spec
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    device = _device()
     dtype = GPU_DTYPES[spec.train.precision] if device != "cpu" else torch.float32
     notes = check_precision(spec, device)
     source = str(job.base_path or spec.base_model)
@@ -95,6 +97,19 @@ def load_start(job: TrainJob, base: Any = None, tokenizer: Any = None, *, safete
     digest = hashlib.sha256(identity.encode()).hexdigest()
     gpu = torch.cuda.get_device_name(0) if device != "cpu" else ""
     return Loaded(model, tokenizer, n_params, digest, device, gpu, dtype, parent, notes)
+
+
+def _device() -> str:
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
+    if torch.cuda.is_available():
+        return "cuda:0"
+    if given not in ("", "-1"):  # else the run would crawl on the CPU, or wait for ever for those that have a GPU
+        raise WorkFailed(
+            f"CUDA_VISIBLE_DEVICES={given}: PyTorch finds no GPU there",
+            "`python -m em_core doctor` looks for the reason (driver, build of PyTorch), then `resume` it",
+            "driver",
+        )
+    return "cpu"
 
 
 def check_precision(spec: RunSpec, device: str) -> list[str]:

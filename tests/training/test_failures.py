@@ -108,6 +108,16 @@ def test_a_failure_in_a_later_step_has_its_cause(job: Build, step: Any, error: E
     assert [c.step for c in complete_checkpoints(work.run_dir)] == [1]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU of this machine can be used")
+def test_a_gpu_that_was_given_and_cannot_be_used_is_no_reason_to_crawl_on_the_cpu(
+    job: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8a1c")
+    with pytest.raises(WorkFailed, match="CUDA_VISIBLE_DEVICES=GPU-8a1c: PyTorch finds no GPU") as caught:
+        open_session(job())
+    assert caught.value.cause == "driver"
+
+
 def test_a_bug_stays_a_bug(job: Build, step: Any) -> None:
     step(lambda trainer, n: ZeroDivisionError("oops"))
     with pytest.raises(ZeroDivisionError):
