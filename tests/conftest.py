@@ -9,7 +9,7 @@ import pytest
 
 SLOW = (
     "supervisor/test_chaos", "browser/test_every_page", "browser/test_journey", "browser/test_hostile_answers", "cli/test_cli",
-    "browser/test_labelling", "browser/test_live", "browser/test_walk", "cli/test_controlling", "browser/test_pages",
+    "browser/test_labelling", "browser/test_live", "browser/test_walk", "cli/test_controlling",
     "training/test_resume", "ranks/test_ranks", "rejudge/test_batch_job", "evaluate_job/", "training/test_worker_resume",
     "supervisor/test_full_disk", "supervisor/test_hang", "supervisor/test_faults", "supervisor/test_loop", "judges/test_trouble",
     "supervisor/test_many_runs", "supervisor/test_", "doctor/", "export/", "training/", "judges/",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from em_core import requests
 from em_core.supervisor import trash
 from pages.shared import live_notices
 from tests.app.live_home import LiveHome
@@ -67,8 +68,9 @@ def context(live: LiveHome, address: str, browser: Tabs) -> Iterator[BrowserCont
 
 def tab(context: BrowserContext) -> Page:
     page = context.new_page()
-    page.goto("/live")
+    page.goto("/live")  # the first of them is the first visit after the server's start
     settle(page)
+    assert page.get_by_text("Page not found").count() == 0
     return page
 
 
@@ -189,3 +191,20 @@ def test_an_idle_tab_hardly_asks_and_wakes_when_somebody_launches(live: LiveHome
     assert seen <= 1, "at work it asks three times in this time"
     live.queued()
     expect(page.get_by_text("Queue: 1 run")).to_be_visible(timeout=30_000)
+
+
+def test_the_stop_question_stays_open_while_the_page_refreshes_and_stops_the_run(live: LiveHome, context: BrowserContext) -> None:
+    run_id = live.at_work()
+    page = tab(context)
+    card = page.locator(f".st-key-run-{run_id}")
+    card.get_by_role("button", name="Stop").click()
+    keep = page.get_by_role("button", name="Stop and save a checkpoint")
+    expect(keep).to_be_visible()
+    page.wait_for_timeout(5000)
+    keep.click()
+    expect(card.get_by_text("stopping").first).to_be_visible(timeout=20_000)
+    assert requests.asked(live.home.run_dir(run_id)) == "stop"
+    live.finish(run_id, "stopped", cause="user", reason="stopped at step 250")
+    expect(page.get_by_text("Nothing is running")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("stopped at step 250")).to_be_visible(timeout=20_000)
+    assert_no_error(page)

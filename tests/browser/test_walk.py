@@ -1,4 +1,4 @@
-"""From a point of a trajectory to what was said there, to one answer alone, and back."""
+"""From a point of a trajectory to what was said there, to one answer alone, and back; views as links, a wrong value in a form."""
 
 from __future__ import annotations
 
@@ -125,4 +125,34 @@ def test_every_view_fits_its_width_light_and_dark(address: str, browser: Tabs) -
         for scheme, widths in SCHEMES.items():
             page.emulate_media(color_scheme=scheme)
             stay(page, f"responses-{name.replace(' ', '-')}", scheme, *widths)
+    page.close()
+
+
+def test_a_view_is_a_link(address: str, browser: Tabs) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.goto(f"{address}/trajectories")
+    settle(page)
+    page.get_by_role("radio", name="turner").click()
+    expect(page.get_by_text("share of all scored answers")).to_be_visible()
+    assert "definition=turner" in page.url
+    other = browser.new_page(viewport={"width": 1440, "height": 1000})
+    other.goto(page.url)
+    settle(other)
+    expect(other.get_by_text("share of all scored answers")).to_be_visible()
+    page.close()
+    other.close()
+
+
+def test_a_wrong_value_is_reported_at_its_field_and_nothing_can_be_launched(address: str, browser: Tabs) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.goto(f"{address}/launch")
+    settle(page)
+    expect(page.get_by_role("button", name="Launch this run")).to_be_enabled()
+    field = page.get_by_role("textbox", name="Run name")
+    field.fill("../../x")
+    field.press("Enter")
+    expect(page.get_by_text("is not a plain name")).to_be_visible()
+    expect(page.get_by_role("button", name="Launch this run")).to_be_disabled()
+    assert_no_error(page)
+    shoot(page, "launch-wrong-value")
     page.close()
