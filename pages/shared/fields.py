@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -49,7 +50,9 @@ def origin() -> tuple[str, dict[str, Any]] | None:
         stored = row["spec_json"] if row is not None else None
         path = home().run_dir(run_id) / "spec.json"  # launched, not yet published
         if row is None and path.is_file():
-            stored = json.dumps(json.loads(path.read_bytes()).get("spec"))
+            stored = ""
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # damaged: it has none
+                stored = json.dumps(json.loads(path.read_bytes())["spec"])
         _, spec = spec_difference.read(stored)
         if row is not None and row.get("run_kind") == "imported":
             spec = None

@@ -191,9 +191,10 @@ def test_an_unknown_run_is_said_and_a_preset_fills_the_form(run, empty, monkeypa
     assert app.warning or app.error
 
 
-def test_a_damaged_spec_of_a_run_is_no_traceback(empty: Home, monkeypatch):
+@pytest.mark.parametrize("stored", [json.dumps({"spec": {"data": []}}), "{", "[1]", "{}"])
+def test_a_damaged_spec_of_a_run_is_no_traceback(stored, empty: Home, monkeypatch):
     empty.run_dir("old").mkdir(parents=True)
-    (empty.run_dir("old") / "spec.json").write_text(json.dumps({"spec": {"data": []}}))
+    (empty.run_dir("old") / "spec.json").write_text(stored)
     app = visit(empty, monkeypatch, "launch", **{"from": "old"})
     assert not app.exception
     assert any("no spec" in str(warning.value) for warning in app.warning)
