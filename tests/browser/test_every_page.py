@@ -25,18 +25,33 @@ RESULTS = ["trajectories", "compare", "coherence", "responses", "run", "gallery"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("pages")
-    synthetic.make_home(home)
-    with serve(home, EM_NO_SUPERVISOR="1") as found:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Runs as trained here, and one that was imported."""
+    root = tmp_path_factory.mktemp("pages")
+    published = root / "their" / "1b_medical" / "fg_judged.csv"
+    published.parent.mkdir(parents=True)
+    rows = [
+        f"{step},q{k},Question {k}?,Answer {k} of step {step}.,{(k * 13 + step) % 101},{60 + k}"
+        for step in (10, 20)
+        for k in range(8)
+    ]
+    published.write_text("\n".join(["step,id,question,response,aligned_score,coherent_score", *rows]))
+    home = synthetic.make_home(root)
+    importing.bring(home, [published])
+    return home
+
+
+@pytest.fixture(scope="module")
+def address(home: Home) -> Iterator[str]:
+    with serve(home.root, EM_NO_SUPERVISOR="1") as found:
         yield found
 
 
-def look(page: Page, address: str, name: str, shot: str, *widths: int) -> None:
-    """Open one page and make the window so wide, one after the other; it shows no error and fits each."""
-    page.set_viewport_size({"width": widths[0], "height": 1000})
-    page.goto(f"{address}/{PAGES[name]}")
-    stay(page, name, shot, *widths)
+def look(page: Page, address: str, name: str, shot: str, width: int) -> None:
+    """Open one page in a window so wide; it shows no error and fits."""
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.goto(f"{address}/{name}")
+    stay(page, re.sub(r"\?.*", "", name) or "home", shot, width)
 
 
 def test_every_page_shows_without_error_and_fits_its_width_light_and_dark(address: str, browser: Tabs) -> None:
@@ -51,30 +66,23 @@ def test_every_page_shows_without_error_and_fits_its_width_light_and_dark(addres
     page.close()
 
 
-def test_pages_of_results_show_what_was_imported(tmp_path: Path, browser: Tabs) -> None:
-    published = tmp_path / "their" / "1b_medical" / "fg_judged.csv"
-    published.parent.mkdir(parents=True)
-    rows = [
-        f"{step},q{k},Question {k}?,Answer {k} of step {step}.,{(k * 13 + step) % 101},{60 + k}"
-        for step in (10, 20)
-        for k in range(8)
-    ]
-    published.write_text("\n".join(["step,id,question,response,aligned_score,coherent_score", *rows]))
-    importing.bring(Home(tmp_path), [published])
-    with serve(tmp_path, EM_NO_SUPERVISOR="1") as found:
-        page = browser.new_page(color_scheme="dark")
-        for name in RESULTS:
-            look(page, found, name, "imported", 1440)
-        look(page, found, "import", "imported", 420)
-        expect(page.get_by_role("heading", name="Earlier imports")).to_be_visible()
-        page.close()
+def test_pages_of_results_show_what_was_imported(home: Home, address: str, browser: Tabs) -> None:
+    (run_id,) = (folder.name for folder in home.runs.glob("imported-*"))
+    page = browser.new_page(color_scheme="dark")
+    for name in RESULTS:
+        look(page, address, f"{name}?run_id={run_id}", "imported", 1440)
+        assert run_id in page.inner_text("[data-testid=stMain]"), name
+        expect(page.get_by_text("asks for what is not here")).to_have_count(0)
+    look(page, address, "import", "imported", 420)
+    expect(page.get_by_role("heading", name="Earlier imports")).to_be_visible()
+    page.close()
 
 
 def test_without_any_data_every_page_says_what_to_do(tmp_path: Path, browser: Tabs) -> None:
     with serve(tmp_path, EM_NO_SUPERVISOR="1", EM_NO_DEMO="1") as found:
         page = browser.new_page()
         for name in PAGES:
-            look(page, found, name, "empty", 420 if name in ("responses", "compare") else 1440)
+            look(page, found, PAGES[name], "empty", 420 if name in ("responses", "compare") else 1440)
             if name in RESULTS:
                 expect(page.get_by_text(re.compile("Launch|Import")).first).to_be_visible()
         page.close()
