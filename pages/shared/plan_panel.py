@@ -13,7 +13,6 @@ from em_core.errors import EMError, ManyProblems
 from em_core.plan import Plan, accuracy
 from em_core.plan.printing import FIT_WORDS
 from em_core.spec import RunSpec
-from em_core.supervisor.evidence import list_runs
 from em_core.supervisor.launch import launch
 from em_core.view import form
 from em_core.view import plan as view
@@ -51,7 +50,7 @@ def identical(spec: RunSpec) -> str:
     """The newest run with the same spec, "" when there is none."""
     with core.guarded(stop=False):
         wanted = spec.spec_hash()
-        return next((status.run_id for status in reversed(list_runs(core.home())) if status.spec_hash == wanted), "")
+        return next((status.run_id for status in reversed(core.statuses()) if status.spec_hash == wanted), "")
     return ""
 
 
