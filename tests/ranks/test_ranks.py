@@ -91,6 +91,10 @@ def losses(run_dir: Path) -> list[float]:
 
 def test_two_processes_train_as_one_does_only_one_writes_and_both_stop_at_the_same_step(begin: Any, tmp_path: Path) -> None:
     shared, process = begin(2, max_steps=2000)
+    until(lambda: losses(shared), shared)
+    requests.ask(shared, "save")
+    until(lambda: not requests.asked(shared), shared)
+    assert complete_checkpoints(shared)
     until(lambda: len(losses(shared)) >= 6, shared)
     requests.ask(shared, "stop")
     assert process.wait(60) == 0, (shared / "worker.log").read_text()[-3000:]
