@@ -47,7 +47,7 @@ def _rebuild(args: argparse.Namespace, home: Home, out: Out) -> int:
 
 
 def _doctor(args: argparse.Namespace, home: Home, out: Out) -> int:
-    topics = None if args.only is None else [word.strip() for word in args.only.split(",") if word.strip()]
+    topics = None if args.only is None else [word.strip() for word in args.only.split(",") if word.strip()] or [args.only]
     if args.fix:
         home.writable("Repairing")
     findings = doctor.check(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from em_core import cli, doctor
@@ -80,7 +82,7 @@ def test_the_command_has_rows_a_program_can_read_and_fix_removes_what_is_half_ma
     assert "`doctor --fix` puts 1 of these right" in text.err
     assert half_made.exists()
     assert cli.main(["--home", str(home.root), "doctor", "--only", "leftovers", "--fix", "--json"]) == 0
-    rows = __import__("json").loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)
     assert set(rows[0]) == {"topic", "status", "what", "found", "fix", "fixable"}
     assert [row["status"] for row in rows if row["what"] == "half-made runs"] == ["fixed"]
     assert not half_made.exists()
@@ -91,6 +93,7 @@ def test_broken_things_give_exit_code_one_and_a_wrong_topic_two(home: Home, caps
     assert cli.main(["--home", str(home.root), "doctor", "--only", "database"]) == 1
     assert "rebuild" in capsys.readouterr().out
     assert cli.main(["--home", str(home.root), "doctor", "--only", "moon"]) == 2
+    assert cli.main(["--home", str(home.root), "doctor", "--only", ""]) == 2, "nothing looked at is not all well"
 
 
 def test_sizes_and_lists_are_as_people_read_them() -> None:
