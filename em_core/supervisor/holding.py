@@ -10,11 +10,8 @@ from em_core.machine import GpuProcess, GpuUse
 from em_core.organism.models import is_organism
 from em_core.supervisor.evidence import RunStatus
 from em_core.supervisor.marks import PROOF_VARIABLE, last_spawn
-from em_core.supervisor.placing import Held, Memory
+from em_core.supervisor.placing import Held, Memory, drivers_gib
 from em_core.supervisor.slots import Seat, Slot, use_of
-
-_DRIVERS_GIB, _DRIVERS_SHARE = 1.5, 0.03
-"""Taken memory that belongs to no program, the driver's own: at most about so much, GiB and share of the whole."""
 
 
 def look(
@@ -96,7 +93,7 @@ def _told(use: GpuUse) -> bool:
     if any(process.used_gib is None or not Path(f"/proc/{process.pid}").exists() for process in use.processes):
         return False
     listed = sum(process.used_gib or 0.0 for process in use.processes)
-    return use.used_gib - listed <= max(_DRIVERS_GIB, _DRIVERS_SHARE * use.total_gib)
+    return use.used_gib - listed <= drivers_gib(use.total_gib)
 
 
 def _owners(tokens: Mapping[str, str], uses: Sequence[GpuUse]) -> dict[int, str]:

@@ -25,6 +25,7 @@ from em_core.supervisor.slots import Seat, Slot
 
 HEADROOM = 1.15
 """A shared budget is at least the planned need times this: a plan may be off by 15 %."""
+_DRIVERS_GIB, _DRIVERS_SHARE = 1.5, 0.03
 UNKNOWN_SHARE = 0.5
 """A run of unknown need starts on a GPU when other programs leave at least this share of its memory."""
 
@@ -116,6 +117,11 @@ class Decision:
     never: bool = False
 
 
+def drivers_gib(total_gib: float) -> float:
+    """Taken memory that belongs to no program, the driver's own: at most about so much, GiB."""
+    return max(_DRIVERS_GIB, _DRIVERS_SHARE * total_gib)
+
+
 def foreign_gib(memory: Memory, held: Sequence[Held], slot: str) -> float:
     """Memory of one GPU that is not ours (other programs and the driver), GiB.
 
@@ -171,10 +177,13 @@ class _Gpu:
         """Whether the run could start here if no run of ours was here."""
         if self.memory.problem:
             return False
-        total = self.memory.total_gib
+        total, need = self.memory.total_gib, wanted.gpu_gib
         if not total:
             return True
-        return self.free_of_others >= (UNKNOWN_SHARE * total if wanted.gpu_gib is None else wanted.gpu_gib)
+        if need is None:
+            return self.free_of_others >= UNKNOWN_SHARE * total
+        nobody = not self.memory.others and self.foreign <= drivers_gib(total)  # else the largest runs would wait for ever
+        return need <= (total if nobody else self.free_of_others)
 
     def small(self, wanted: Wanted, most: int) -> bool:
         """Whether the run leaves room for others of its size, `most` in all."""

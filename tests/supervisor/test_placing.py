@@ -69,6 +69,8 @@ def taken(run: str, slot: str = "gpu:0", budget: float | None = None, used: floa
         pytest.param(gpus(*empty()), [], [small("a"), big("b", None)], {"a": "gpu:0", "b": "-"}, id="unknown needs it alone"),
         pytest.param(gpus(*empty()), [], [big("a", None), small("b")], {"a": "gpu:0", "b": "-"}, id="nobody beside unknown"),
         pytest.param(gpus(*empty()), [], [big("a", 36)], {"a": "gpu:0"}, id="more than half with headroom: alone"),
+        pytest.param(gpus(*empty()), [], [big("a", 79.8)], {"a": "gpu:0"}, id="the driver's own memory stops nobody"),
+        pytest.param(gpus(Memory(80, 0.5, ("x",))), [], [big("a", 79.8)], {"a": "-"}, id="a small foreign program does"),
         pytest.param(gpus(Memory(80), Memory(24)), [], [big("a", 22), big("b", 70)], {"a": "gpu:1", "b": "gpu:0"}, id="mixed"),
         pytest.param(gpus(*empty(2)), [], [big("a", 70, 2), small("b")], {"a": "gpu:0+gpu:1", "b": "-"}, id="two GPUs at once"),
         pytest.param(gpus(*empty(2)), [], [big("a", 70, 3)], {"a": "!"}, id="more GPUs than there are"),
