@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from em_core.errors import BadInput, Busy
+from em_core.errors import BadInput, Busy, EMError, WorkFailed
 from em_core.home import Home
 from em_core.specs_io.varied import fields
 from em_core.supervisor import control
@@ -62,6 +62,7 @@ def stop(home: Home, name: str, discard: bool = False, *, now: bool = False) -> 
     Raises:
         BadInput: There is no such experiment.
         Busy: Nothing of it runs or waits.
+        WorkFailed: A run could not be stopped; the others were.
     """
     home.writable("Stopping runs")
     runs = members(home, name)
@@ -81,6 +82,7 @@ def resume(home: Home, name: str) -> list[str]:
     Raises:
         BadInput: There is no such experiment.
         Busy: Nothing of it ended early.
+        WorkFailed: A run could not be resumed; the others were.
     """
     home.writable("Resuming runs")
     early = [s for s in members(home, name) if s.final and s.state != "finished"]
@@ -91,12 +93,19 @@ def resume(home: Home, name: str) -> list[str]:
 
 
 def _each(statuses: Sequence[RunStatus], act: Callable[[str], str]) -> list[str]:
-    said = []
+    said: list[str] = []
+    problems: list[tuple[str, EMError]] = []
     for status in statuses:
         try:
             said.append(act(status.run_id))
         except Busy:  # it ended, or somebody else was quicker
             continue
+        except EMError as error:  # of this run alone: the others get what was asked for
+            problems.append((status.run_id, error))
+    if problems:
+        run_id, first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        raise WorkFailed(f"{run_id}{more}: {first.message}; {len(said)} other runs were dealt with", first.hint)
     return said
 
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from em_core import requests
-from em_core.errors import BadInput, Busy, EMError
-from em_core.events import EventWriter
+from em_core.errors import BadInput, Busy, EMError, WorkFailed
+from em_core.events import EventWriter, next_attempt
 from em_core.lease import Lease
 from em_core.records import RunState
 from em_core.store import queries
@@ -89,6 +89,18 @@ def test_resuming_an_experiment_queues_what_ended_early(bench: Bench, monkeypatc
     assert [status.state for status in list_runs(bench.home)] == ["finished", "queued", "queued"]
     with pytest.raises(Busy, match="nothing of it ended early"):
         experiments.resume(bench.home, "sweep")
+
+
+def test_a_run_that_cannot_be_resumed_is_named_and_the_others_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("em_core.supervisor.control.ensure_running", lambda home: None)
+    runs = _sweep(bench)
+    for run_id in runs:
+        _end(bench, run_id, "failed")
+    attempt = next_attempt(bench.home.run_dir(runs[0]))
+    (bench.home.run_dir(runs[0]) / "events" / f"queued-{attempt}.jsonl").mkdir()  # where its event would go
+    with pytest.raises(WorkFailed, match=f"{runs[0]}: .*2 other runs were dealt with"):
+        experiments.resume(bench.home, "sweep")
+    assert [status.state for status in list_runs(bench.home)] == ["failed", "queued", "queued"]
 
 
 def test_deleting_an_experiment_takes_its_rows_and_leaves_the_others(bench: Bench) -> None:
