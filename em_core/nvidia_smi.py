@@ -22,7 +22,7 @@ def ask(timeout_s: float) -> tuple[tuple[GpuUse, ...], str]:
     Args:
         timeout_s: How long it may take; a broken driver can hang for ever.
     """
-    output, problem = _run(f"--query-gpu={','.join(_PLAIN)}", timeout_s)
+    output, problem = run(f"--query-gpu={','.join(_PLAIN)}", timeout_s)
     found = _gpus(output, _PLAIN)
     return (found, "") if found or problem is None else ((), problem or output or "nvidia-smi listed no GPU (exit 0)")
 
@@ -30,16 +30,21 @@ def ask(timeout_s: float) -> tuple[tuple[GpuUse, ...], str]:
 def ask_all(timeout_s: float) -> tuple[tuple[GpuUse, ...], str]:
     """The same with load, power and the programs that compute on them. MIG slices are not told apart."""
     give_up = time.monotonic() + timeout_s
-    output, problem = _run(f"--query-gpu={','.join(_FULL)}", timeout_s)
+    output, problem = run(f"--query-gpu={','.join(_FULL)}", timeout_s)
     found = _gpus(output, _FULL)
     if not found:  # an old one does not know every field
         return ((), "") if problem is None else ask(max(0.1, give_up - time.monotonic()))
-    apps, _ = _run(f"--query-compute-apps={','.join(_APPS)}", max(0.1, give_up - time.monotonic()))
+    apps, _ = run(f"--query-compute-apps={','.join(_APPS)}", max(0.1, give_up - time.monotonic()))
     return tuple(_with_programs(gpu, apps) for gpu in found), ""
 
 
-def _run(query: str, timeout_s: float) -> tuple[str, str | None]:
-    """Its output, and what is wrong: empty when it answered; None when it is not installed."""
+def run(query: str, timeout_s: float) -> tuple[str, str | None]:
+    """Its output, and what is wrong: empty when it answered; None when it is not installed.
+
+    Args:
+        query: What is asked for, ``--query-gpu=…``; the answer is CSV without header and units.
+        timeout_s: How long it may take.
+    """
     if not shutil.which("nvidia-smi"):
         return "", None
     command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]

@@ -6,6 +6,7 @@ version compatibility); bitsandbytes' library names, its ``cuda_specs.py`` and `
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -109,16 +110,27 @@ def _bitsandbytes(cuda: str) -> Finding:
 def _product() -> Iterator[Finding]:
     """A matrix product on each GPU, in a process of its own: a sick driver must not take this one along."""
     fix = "restart the machine or reload the driver; `nvidia-smi` and the kernel log say more"
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROBE], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stderr
     try:
-        done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_S, check=False)
+        output, errors = process.communicate(timeout=_PROBE_S)
     except subprocess.TimeoutExpired:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)  # no longer: one that hangs inside the driver cannot be killed
         yield Finding("broken", "torch on the GPU", f"no answer within {_PROBE_S:.0f} s", fix)
         return
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    finally:
+        process.stdout.close()
+        process.stderr.close()
+    if process.returncode:
+        words = errors.strip().splitlines() or [f"exit code {process.returncode}"]
         yield Finding("broken", "torch on the GPU", words[-1][:300], fix)
         return
-    available, built_for, products = json.loads(done.stdout.strip().splitlines()[-1])
+    available, built_for, products = json.loads(output.strip().splitlines()[-1])
     if not available:
         yield Finding("broken", "torch on the GPU", "torch sees no GPU, nvidia-smi does", fix)
     for index, name, arch, total in products:

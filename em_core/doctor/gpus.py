@@ -5,13 +5,11 @@ Sources: fields, ``nvidia-smi --help-query-gpu``; Xid codes, NVIDIA's "XID Error
 
 from __future__ import annotations
 
-import contextlib
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from em_core import machine
+from em_core import machine, nvidia_smi
 from em_core.doctor.findings import Finding, Visit, counted, some
 from em_core.doctor.processes import ours
 from em_core.machine import GpuUse
@@ -57,24 +55,14 @@ def look(visit: Visit) -> Iterator[Finding]:
     yield from xids(kernel.messages_since(0.0))
 
 
-def _ask(*arguments: str) -> list[list[str]]:
-    """The answer of nvidia-smi as rows of cells; nothing where it does not know a field or does not answer in time."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            ["nvidia-smi", *arguments, "--format=csv,noheader,nounits"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ASK_S, check=False,
-        )  # fmt: skip
-        if done.returncode == 0:
-            return [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
-    return []
-
-
 def _health() -> list[_Health]:
+    """What nvidia-smi says of each GPU; nothing where it does not know a field or does not answer in time."""
+    output, _ = nvidia_smi.run(f"--query-gpu={','.join(_FIELDS)}", _ASK_S)
     return [
         _Health(
             int(c[0]), _number(c[1]), _number(c[2]), c[3].lower() == "yes", c[4].lower() == "yes", c[5], _number(c[6])
         )
-        for c in _ask(f"--query-gpu={','.join(_FIELDS)}")
+        for c in ([cell.strip() for cell in line.split(",")] for line in output.splitlines())
         if len(c) == len(_FIELDS) and c[0].isdecimal()
     ]  # fmt: skip
 

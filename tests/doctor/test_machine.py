@@ -280,3 +280,22 @@ def test_no_key_follows_a_redirect() -> None:
         thread.join(10)
     assert reply.status == 302
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("probe", "status", "found"),
+    [
+        ("import time; time.sleep(60)", "broken", "no answer within 2 s"),
+        ("raise SystemExit('CUDA driver initialization failed')", "broken", "CUDA driver initialization failed"),
+        ('print(\'[true, ["sm_90"], [[0, "H", "sm_90", 262144.0]]]\')', "ok", "a product is right"),
+        ('print(\'[true, ["sm_90"], [[0, "H", "sm_90", 7.0]]]\')', "broken", "wrong (7)"),
+        ("print('[false, [], []]')", "broken", "torch sees no GPU"),
+    ],
+)
+def test_what_the_product_on_each_gpu_says(monkeypatch: pytest.MonkeyPatch, probe: str, status: str, found: str) -> None:
+    monkeypatch.setattr(cuda, "_PROBE", probe)
+    monkeypatch.setattr(cuda, "_PROBE_S", 2.0 if "sleep" in probe else 60.0)
+    [finding] = cuda._product()
+    assert finding.status == status
+    assert found in finding.found
+    assert finding.fix or status == "ok"
