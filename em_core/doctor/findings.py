@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -61,9 +61,6 @@ class Visit:
     home: Home
     deep: bool = False
     online: bool = False
-
-
-Part = Callable[[Visit], Iterator[Finding]]
 
 
 def counted(n: int, one: str, many: str = "") -> str:
