@@ -107,7 +107,7 @@ def restore(home: Home, *wanted: str) -> list[Trashed]:
     """
     home.writable("Restoring a run")
     with _no_launch(home):
-        there = by_name(found := entries(home))
+        there = by_name(entries(home))
         if unknown := [name for name in wanted if name not in there]:
             raise BadInput(f"{unknown[0]!r} is not in the trash", "`python -m em_core trash` lists what is")
         coming: dict[str, Trashed] = {}
@@ -118,21 +118,21 @@ def restore(home: Home, *wanted: str) -> list[Trashed]:
         for run_id, entry in coming.items():
             if os.path.lexists(home.run_dir(run_id)):
                 raise Busy(f"{run_id}: a run of that name is there again", f"delete that one first, then restore {entry.name}")
-        restored: list[Trashed] = []
-        for entry in coming.values():
-            if entry in restored:
+        restored: dict[str, Trashed] = {}
+        for run_id, entry in coming.items():
+            if run_id in restored:
                 continue  # as another one's step 0
             _bring_back(home, entry)
-            restored.append(entry)
-            baseline = run_status(home.run_dir(entry.run_id)).baseline_run
-            shared = coming.get(baseline) or next((e for e in found if e.run_id == baseline), None) if baseline else None
+            restored[run_id] = entry
+            baseline = run_status(home.run_dir(run_id)).baseline_run
+            shared = coming.get(baseline) or there.get(baseline)
             if shared is not None and not os.path.lexists(home.run_dir(baseline)):
                 _bring_back(home, shared)
-                restored.append(shared)
+                restored[baseline] = shared
         _synced(home.runs, trash_dir(home))
     wake(home)
     _database_follows(home)
-    return restored
+    return list(restored.values())
 
 
 def empty(home: Home, only: Iterable[str] | None = None) -> int:
