@@ -68,7 +68,7 @@ class Evaluation:
         domain: What the run is trained on, for judges who ask about it.
         rows: The training rows, for the overlap of answers with them; None = not known.
         place: Whose answers are given; None = those of the run at work.
-        ends: Asked while answers are sampled: whether to end now. What is sampled stays.
+        ends: Asked while a step's answers are sampled: whether to end now. What is sampled stays.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Evaluation:
         rows: Sequence[Sequence[dict[str, str]]] | None = None,
         *,
         place: Place | None = None,
-        ends: Callable[[], bool] = lambda: False,
+        ends: Callable[[int], bool] = lambda step: False,
     ) -> None:
         self._home, self._run_dir, self._spec, self._session = home, run_dir, spec, session
         self._sets, self._states, self._attempt, self._domain = list(question_sets), events, attempt, domain
@@ -200,7 +200,7 @@ class Evaluation:
                     health = self._health.measure(response.response_id, response.text, overlap=step > 0)
                     writer.write(response, health)
                     self._judge(response.as_event())
-                    if self._asked_to_end():
+                    if self._asked_to_end(step):
                         self.stopped = True
                         return
         except EMError as error:
@@ -215,12 +215,12 @@ class Evaluation:
             )
         )  # fmt: skip
 
-    def _asked_to_end(self) -> bool:
+    def _asked_to_end(self, step: int) -> bool:
         now = time.monotonic()
         if now - self._asked_t < STOP_POLL_S:
             return False
         self._asked_t = now
-        return self._ends()
+        return self._ends(step)
 
     def _response(self, answer: Answer, step: int, weights_sha256: str) -> Response:
         prompt = answer.prompt

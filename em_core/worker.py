@@ -60,9 +60,10 @@ def work(run_dir: Path) -> TrainOutcome:
             preview.write(run_dir, [asdict(row) for row in session.preview()])
             evaluation = stack.enter_context(
                 Evaluation(
-                    ready.home, run_dir, ready.spec, session, ready.question_sets, events, attempt, ready.data.domain, ready.rows
+                    ready.home, run_dir, ready.spec, session, ready.question_sets, events, attempt, ready.data.domain, ready.rows,
+                    ends=lambda step: _request(run_dir) in (("discard",) if step else ("discard", "stop")),  # step 0 is asked again
                 )
-            )
+            )  # fmt: skip
             events.write(facts_of(ready.spec, session, evaluation, len(ready.rows), ready.steps, attempt))
             evaluation.baseline()
 
@@ -118,8 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("em_core").setLevel(logging.INFO)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # its older name
-        # training and sampling take turns: without this, PyTorch keeps up to twice of what they need
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # its older name; unset, PyTorch keeps twice what training and sampling need
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:

@@ -185,7 +185,7 @@ class _Work:
         return self.stack.enter_context(
             Evaluation(
                 self.home, self.run_dir, self.job.spec, session, self.sets, self.events, self.attempt, domain, rows,
-                place=place, ends=lambda: self.request() in ("stop", "discard"),
+                place=place, ends=lambda _step: self.request() in ("stop", "discard"),
             )
         )  # fmt: skip
 

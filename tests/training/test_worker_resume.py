@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from em_core import requests
 from em_core.checkpoints import RESUME, complete_checkpoints, resume_point
 from em_core.events import read_events
 from em_core.home import PROJECT, Home
@@ -124,3 +125,29 @@ def test_a_worker_killed_twice_leaves_what_one_that_was_not_leaves(tmp_path: Pat
     assert scores(run_dir) == scores(whole)
     assert not (run_dir / RESUME).exists()
     assert sorted(path.name for path in (run_dir / "events").glob("worker-*")) == [f"worker-{n}.jsonl" for n in (1, 2, 3)]
+
+
+def test_a_stop_while_the_starting_model_answers_waits_for_no_more_of_its_answers(tmp_path: Path) -> None:
+    run_dir = queued(tmp_path)
+    home = Home(tmp_path)
+
+    def asked_at_step_0() -> list[Any]:
+        return [event for folder in home.runs.glob("base-*") for event in read_events(folder, "response")]
+
+    with ended(worker(run_dir)) as process:
+        give_up = time.monotonic() + WAIT_S
+        while not asked_at_step_0():
+            assert process.poll() is None, (run_dir / "worker.log").read_text()[-3000:]
+            assert time.monotonic() < give_up
+            time.sleep(0.002)
+        requests.ask(run_dir, "stop")
+        assert process.wait(WAIT_S) == 0, (run_dir / "worker.log").read_text()[-3000:]
+    first = len(asked_at_step_0())
+    states = [(event["phase"], event["state"]) for event in read_events(run_dir, "state")]
+    assert ("evaluate", "stopped") in states
+    assert states[-1] == ("run", "stopped")
+    assert max(losses(run_dir), default=0) <= 1
+    requests.done(run_dir)
+    finishes(run_dir)
+    assert first < len(asked_at_step_0()) == len({event["response_id"] for event in asked_at_step_0()})
+    assert sorted({step for step, *_ in answers(run_dir)}) == [4, 12]
