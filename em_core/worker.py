@@ -61,7 +61,7 @@ def work(run_dir: Path) -> TrainOutcome:
             evaluation = stack.enter_context(
                 Evaluation(
                     ready.home, run_dir, ready.spec, session, ready.question_sets, events, attempt, ready.data.domain, ready.rows,
-                    ends=lambda step: _request(run_dir) in (("discard",) if step else ("discard", "stop")),  # step 0 is asked again
+                    ends=lambda step: _request(run_dir) in (("discard",) if step else ("discard", "stop")),  # 0 is asked again
                 )
             )  # fmt: skip
             events.write(facts_of(ready.spec, session, evaluation, len(ready.rows), ready.steps, attempt))
