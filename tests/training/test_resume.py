@@ -67,10 +67,8 @@ def identity(listener: Listener) -> tuple[Any, ...]:
 
 
 CASES: dict[str, tuple[dict[str, Any], list[int], int]] = {
-    "mid-epoch": ({}, [3, 6], 5),
-    "at an epoch boundary": ({"train": {"epochs": 2}}, [8, 12], 9),
     "in a later epoch": ({"train": {"epochs": 3}}, [11, 20], 12),
-    "with dropout": ({"lora": {"dropout": 0.3}}, [3, 6], 4),
+    "with dropout, mid-epoch": ({"lora": {"dropout": 0.3}}, [3, 6], 4),
     "with dropout, at an epoch boundary": ({"lora": {"dropout": 0.3}}, [8, 12], 9),
     "incomplete last batches": ({"train": {"drop_last": False, "batch_size": 3, "micro_batch": "as_given"}}, [11, 17], 13),
     "micro-batches": ({"train": {"micro_batch": "as_given"}, "lora": {"dropout": 0.2}}, [3, 6], 4),
@@ -94,15 +92,6 @@ def test_a_killed_run_ends_like_one_that_was_not(job: Build, tmp_path: Path, cas
     assert [c.step for c in complete_checkpoints(work.run_dir)] == steps
 
 
-def test_a_run_that_was_stopped_goes_on_from_where_it_stopped(job: Build, tmp_path: Path) -> None:
-    whole = run(open_session(job(steps=[9], run_dir=tmp_path / "whole")))
-    work = job(steps=[9])
-    first = run(open_session(work), Listener(stop_at=4))
-    again = resumed(work, 4)
-    assert numbers(first) + numbers(again) == numbers(whole)
-    assert identity(again) == identity(whole)
-
-
 def test_a_run_of_two_gpus_goes_on_in_one_process(job: Build, tmp_path: Path) -> None:
     whole = run(open_session(job(steps=[3, 6], run_dir=tmp_path / "whole")))
     work = job(steps=[3, 6], changes={"train": {"gpus": 2}})
@@ -115,7 +104,7 @@ def test_a_run_of_two_gpus_goes_on_in_one_process(job: Build, tmp_path: Path) ->
     assert numbers(run(open_session(dataclasses.replace(work, resume_step=3)))) == numbers(whole)[3:]
 
 
-def test_it_goes_on_again_and_again(job: Build, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_goes_on_from_where_it_stopped_again_and_again(job: Build, tmp_path: Path) -> None:
     changes = {"lora": {"dropout": 0.2}}
     whole = run(open_session(job(changes=changes, steps=[12], run_dir=tmp_path / "whole")))
     work = job(changes=changes, steps=[12])
