@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -125,6 +126,16 @@ class TrainSpec(_Frozen):
     def effective_batch(self) -> int:
         """Rows per optimizer step."""
         return self.batch_size * self.grad_accumulation
+
+    def per_gpu(self, n_gpus: int | None = None) -> TrainSpec:
+        """The recipe of one of the GPUs that share every effective batch: its part of the rows.
+
+        Args:
+            n_gpus: How many there really are; None = as many as the recipe wants.
+        """
+        rows = self.effective_batch // (n_gpus or self.gpus)
+        size = math.gcd(self.batch_size, rows)
+        return self.model_copy(update={"gpus": 1, "batch_size": size, "grad_accumulation": rows // size})
 
 
 class CheckpointSpec(_Frozen):

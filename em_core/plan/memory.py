@@ -156,7 +156,7 @@ def plan(
     train = spec.train
     packed = train.padding_free == "on" or (train.padding_free == "auto" and not cpu)
     lengths = lengths[:: train.gpus]
-    own = layouts.per_gpu(train)
+    own = train.per_gpu()
     budget = 0.92 * (room_gib - LIBRARIES_GIB)
     try:
         layout = layouts.choose(own, spec.lora, shape, lengths, budget, packed, cpu)

@@ -10,7 +10,6 @@ from em_core.home import Home
 from em_core.prepared import spec_of
 from em_core.spec import RunSpec
 from em_core.supervisor.launch import Launched, launch
-from em_core.training._layout import per_gpu
 
 
 def retry(home: Home, run_dir: Path, smaller: bool, *, start: bool) -> Launched:
@@ -35,7 +34,7 @@ def smaller_batch(spec: RunSpec, run_id: str = "") -> RunSpec:
     Raises:
         BadInput: It is one row at once already.
     """
-    train, own = spec.train, per_gpu(spec.train)
+    train, own = spec.train, spec.train.per_gpu()
     if own.batch_size == 1 and (own.micro_batch == "as_given" or own.effective_batch == 1):
         raise BadInput(
             f"{run_id or spec.label}: its micro-batch is one row already",

@@ -5,7 +5,6 @@ The effective batch and its loss are the same whatever is chosen here; only spee
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,15 +40,6 @@ class Layout:
     def rows(self) -> int:
         """Rows of an optimizer step that this process computes."""
         return self.micro_batch * self.accumulation
-
-
-def per_gpu(train: TrainSpec) -> TrainSpec:
-    """The recipe of one of several GPUs that share every effective batch: its part of the rows."""
-    if train.gpus == 1:
-        return train
-    rows = train.effective_batch // train.gpus
-    size = math.gcd(train.batch_size, rows)
-    return train.model_copy(update={"gpus": 1, "batch_size": size, "grad_accumulation": rows // size})
 
 
 def choose(

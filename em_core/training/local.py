@@ -223,15 +223,13 @@ class LocalSession:
 
     def _recipe(self) -> dict[str, Any]:
         """What a layout depends on, beside the memory."""
-        from em_core.training import _attention, _layout
+        from em_core.training import _attention
         from em_core.training.memory import ModelShape
 
         train = self.job.spec.train
         can = _attention.supported(self._base(), self.device, self.loaded.dtype)
         return {
-            "train": _layout.per_gpu(
-                train.model_copy(update={"gpus": self._ranks.world})
-            ),  # not what was asked for: what is here
+            "train": train.per_gpu(self._ranks.world),  # as many as are here, whatever was wanted
             "lora": self.job.spec.lora,
             "shape": ModelShape.from_config(self.model.config.to_dict()),
             "lengths": [self._lengths[i] for epoch in self._epochs for i in self._order.mine(epoch)],

@@ -26,7 +26,6 @@ from em_core.supervisor.evidence import list_runs, run_status
 from em_core.supervisor.launch import launch
 from em_core.supervisor.retry import smaller_batch
 from em_core.supervisor.start import launch_lock
-from em_core.training._layout import per_gpu
 from tests.supervisor.conftest import Bench
 
 
@@ -178,7 +177,7 @@ def test_smaller_batch_keeps_the_effective_batch(batch: int, accumulation: int, 
 def test_smaller_batch_is_smaller_on_each_of_several_gpus() -> None:
     spec = RunSpec.model_validate({"data": "x.jsonl", "train": {"batch_size": 16, "grad_accumulation": 1, "gpus": 2}})
     smaller = smaller_batch(spec)  # each has 8 rows of a step: half of them at once
-    assert (per_gpu(smaller.train).batch_size, per_gpu(smaller.train).effective_batch) == (4, 8)
+    assert (smaller.train.per_gpu().batch_size, smaller.train.per_gpu().effective_batch) == (4, 8)
     assert smaller.train.effective_batch == 16
     assert RunSpec.model_validate(smaller.model_dump()) == smaller
 
