@@ -115,6 +115,9 @@ def run_status(run_dir: Path, *, with_pid: bool = False) -> RunStatus:
         if status.state == "crashed" and not status.recorded:
             found = failures.classify(run_dir, status, pid=lease.signed_pid(run_dir / "lease"))
             status = replace(status, reason=found.reason, hint=found.hint, cause=found.cause)
+    if status.active and lease.signed_pid(run_dir / "lease") is None:  # no worker: a supervisor looks after a run that has ended
+        ended = decide(run_dir, held=False)
+        status = ended if ended.recorded else status
     if with_pid and status.active:
         status = replace(status, pid=lease.holder_pid(run_dir / "lease"))
     return status

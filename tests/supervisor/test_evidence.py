@@ -57,6 +57,16 @@ def test_state_follows_lease_and_events(run_dir: Path) -> None:
     assert status.phases == {"train": "finished", "judge": "failed"}
 
 
+def test_run_that_has_ended_is_not_at_work_while_a_supervisor_looks_after_it(run_dir: Path) -> None:
+    with EventWriter(run_dir, "worker-1") as events:
+        events.write(RunState("run", "finished", attempt=1))
+    with Lease(run_dir / "lease") as lease:
+        assert lease.acquire()
+        assert run_status(run_dir).state == "finished"
+        lease.sign()  # as a worker does: it has said its last word and is about to end
+        assert run_status(run_dir).state == "running"
+
+
 def test_worker_that_begins_while_it_is_looked_at_has_not_failed(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EventWriter(run_dir, "worker-1") as events:
         events.write(RunState("run", "running", attempt=1))
